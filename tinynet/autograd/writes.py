@@ -1,0 +1,51 @@
+"""The clock, and when each memory was last written in place."""
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from tinynet.dtypes import Array
+
+tick = itertools.count(1).__next__  # one clock dates nodes and writes: "saved, then written" compares two dates
+
+
+def owner(a: Array) -> Array:
+    """The array whose memory a views."""
+    return a if a.base is None or type(a.base) is not type(a) else a.base
+
+
+class _Writes:
+    """When each memory was last written, keyed by the array that owns it: views share the date, tensors carry
+    nothing, and an op whose operands nobody writes over pays for one comparison."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self._dates: dict[int, tuple[int, str, Any]] = {}
+
+    def record(self, array: Array, line: str | None = None) -> int:
+        """Note that the array's memory was written now (by `line`, where known); returns the date."""
+        memory = owner(array)
+        key, self.last = id(memory), tick()
+        known = self._dates.get(key)
+        # the entry goes when its memory does, before another array can be given the same id
+        forget = known[2] if known else weakref.ref(memory, lambda _: self._dates.pop(key, None))
+        self._dates[key] = self.last, line or "run under detect_anomaly() to see where", forget
+        return self.last
+
+    def after(self, date: int, arrays: Iterable[Any]) -> str | None:
+        """The line that wrote over one of the arrays after the date; None if none did."""
+        for a in arrays:
+            if hasattr(a, "dtype"):
+                when, line, _ = self._dates.get(id(owner(a)), (0, "", None))
+                if when > date:
+                    return line
+        return None
+
+    def version(self, array: Array) -> int:
+        """The date of the last write to the array's memory; 0 if it was never written."""
+        return self._dates.get(id(owner(array)), (0, "", None))[0]
+
+
+writes = _Writes()
