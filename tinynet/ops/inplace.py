@@ -1,0 +1,103 @@
+"""Writing into a tensor: `t[...] = new`, as part of the differentiated program.
+
+An in-place op is the ordinary op, then a write. A write into a view is a write into its base: base := put(base, new,
+path), from which the base's other views are replayed when they are next looked at.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet.autograd.graph import Leaf, Node, user_line
+from tinynet.autograd.modes import modes
+from tinynet.autograd.variable import Variable
+from tinynet.autograd.writes import writes
+from tinynet.ops._primitive import Primitive
+from tinynet.ops.elementwise import cast
+from tinynet.ops.index import put
+from tinynet.ops.shape import expand
+
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}  # a result of a higher one does not fit into a tensor of a lower one
+
+
+def write(target: Any, new: Any, own: bool = False) -> Any:
+    """target[...] = new; returns target. own: `new` is the result of the very op that is done in place, so its node
+    may become target's, and its shape must be target's."""
+    target.refresh()
+    root = target if target.base is None else target.base
+    record = modes.record
+    _check(target, root, new, own, record is not None)
+    node = new.place if own and isinstance(new.place, Node) else None
+    if node and type(node.args) is list and node.args[0] is target.array:
+        node.args[0] = target.array.copy()  # this very op saved what it overwrites
+    target.array[...] = new.array
+    date = writes.record(target.array, user_line() if modes.anomaly else None)
+    if record is None or (root.place is None and new.place is None):
+        return target
+    if node and new.array.dtype == target.array.dtype:
+        if node.out is new.array:  # the saved output lives in our memory from now on
+            stale = writes.after(node.seq, node.args)
+            node.out, node.seq = target.array, node.seq if stale else date
+        if root is target:
+            target.move(node)
+            return target
+    if new.shape != target.shape:
+        new = expand(new, shape=target.shape)
+    if new.dtype != target.dtype:
+        new = cast(new, dtype=target.dtype)
+    put.plans.get(7) or put.plan(7)  # its rules are bound when first recorded
+    a, path = root.array, () if root is target else target.path
+    root.move(record(put, [root.place, new.place], (None, None), None, {"path": path}, a.shape, a.dtype))
+    return target
+
+
+def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None:
+    if recording and isinstance(root.place, Leaf):
+        what = "a leaf Variable" if root is target else "a view of a leaf Variable"
+        raise RuntimeError(f"{what} that requires grad is being used in an in-place operation. Do it under no_grad(), "
+                           f"or on a clone().")
+    if recording and target.base is not None and target.path is None and (root.place or new.place):
+        raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled: "
+                           "its history is not known. Make the view outside no_grad(), or clone() it.")
+    shape, fits = target.shape, new.shape == target.shape
+    if not fits and not own:
+        try:
+            fits = np.broadcast_shapes(new.shape, shape) == shape
+        except ValueError:
+            fits = False
+    if not fits:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(new.shape)}: an "
+                           f"in-place op cannot change its tensor's shape")
+    given, kept = _CATEGORY[new.dtype.kind], _CATEGORY[target.dtype.kind]
+    if given > kept:
+        raise RuntimeError(f"result type {new.dtype} can't be cast to the desired output type {target.dtype}; "
+                           f"use the out-of-place form")
+    if any(s == 0 and n > 1 for s, n in zip(target.array.strides, shape, strict=True)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                           "memory location. Please clone() the tensor before performing the operation.")
+    if not target.array.flags.writeable:
+        raise RuntimeError("this tensor shares the memory of a read-only array; clone() it to write")
+
+
+def in_place(op: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place twin of an op: t.op_(…) computes op(t, …) and writes it into t."""
+    def method(self: Any, *args: Any, **options: Any) -> Any:
+        result = op(self, *args, **options)
+        return result if result is NotImplemented else write(self, result, own=True)
+
+    name = op.name if isinstance(op, Primitive) else op.__name__
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = f"In-place version of `{name}`: writes the result into this tensor and returns it."
+    return method
+
+
+def scalar_or_tensor(value: Any, like: Any) -> Any:
+    """A value to be written into `like`: a tensor as it is, anything else as one of like's dtype."""
+    if isinstance(value, Variable):
+        return value
+    try:
+        return Variable.public(np.asarray(value).astype(like.dtype, copy=False))
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"can't assign a {type(value).__name__} to a tensor of {like.dtype}: {e}") from None

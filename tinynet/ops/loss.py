@@ -1,0 +1,238 @@
+"""Losses: how far a prediction is from its target, as one number or as one for each sample."""
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tinynet import kernels
+from tinynet.autograd.variable import Variable, raw, wrap
+from tinynet.device import backend
+from tinynet.dtypes import name
+from tinynet.ops._primitive import primitive
+from tinynet.ops.activation import log_softmax_
+from tinynet.ops.elementwise import cast, where
+from tinynet.ops.index import take_along
+
+
+# ---- softmax cross-entropy: of scores (N, C, …) and the shares q (N, C, …) that the loss gives each class
+@primitive(outputs="loss probs", hidden=1)
+def cross_entropy_(xp: Any, input: Any, q: Any) -> Any:
+    """The losses -Σ_c q log softmax(input), and the softmax, which the gradient wants."""
+    return kernels.run("cross_entropy", xp, input, q)
+
+
+@primitive
+def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
+    """The gradient of the scores, g (p Σ_c q - q), when that of the losses is g and p = softmax(input)."""
+    return kernels.run("cross_entropy_grad", xp, g, p, q)
+
+
+def _column(g: Any) -> Any:
+    """A number for each sample, ready to meet every class: (N, …) -> (N, 1, …)."""
+    return g.reshape((g.shape[0], 1, *g.shape[1:]))
+
+
+def _slope_of_scores(g: Any, probs: Any, q: Any) -> Any:
+    of_loss, of_probs = g  # the probabilities have one of their own when a derivative is differentiated
+    slope = cross_entropy_grad(of_loss, probs, q)
+    if of_probs is None:
+        return slope
+    return slope + probs * (of_probs - (of_probs * probs).sum(axis=1, keepdims=True))
+
+
+cross_entropy_.vjp(
+    input=_slope_of_scores,
+    q=lambda g, input: -_column(g[0]) * log_softmax_(input, dim=1))
+cross_entropy_grad.vjp(
+    g=lambda u, p, q: (u * (p * q.sum(axis=1, keepdims=True) - q)).sum(axis=1),
+    p=lambda u, g, q: u * _column(g) * q.sum(axis=1, keepdims=True),
+    q=lambda u, g, p: _column(g) * ((u * p).sum(axis=1, keepdims=True) - u))
+
+
+# ---- what users call
+def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                  ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Any:
+    """-weight[t] log softmax(input)[t] for scores input (N, C, …) or (C,) and labels t = target (N, …) or ().
+
+    target may also be probabilities shaped like input; then the loss is -Σ_c weight[c] target[c] log
+    softmax(input)[c]. label_smoothing ε mixes (1 - ε) target with ε / C for every class. Samples labelled
+    ignore_index count for nothing; a mean over labels is weighted by weight[t]. IndexError for a label
+    outside [0, C), RuntimeError for labels that are not int64 or uint8 and for shapes that do not fit.
+
+    >>> tn.nn.functional.cross_entropy(tn.tensor([[2., 0., 0.]]), tn.tensor([0]))
+    tensor(0.2395)
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_scores("cross_entropy", input, target)
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    classes = input.shape[min(1, input.ndim - 1)]
+    _check_weight(weight, classes)
+    if target.shape == input.shape:
+        return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
+    labels, scores = _check_labels(input, target, weight, ignore_index)
+    q = kernels.run("soft_labels", backend(labels), labels, raw(weight), classes=classes,
+                    ignore_index=ignore_index, label_smoothing=label_smoothing, dtype=input.dtype)
+    losses = cross_entropy_(scores, q)
+    losses = losses if losses.shape == target.shape else losses.reshape(target.shape)
+    return _reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
+
+
+def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str,
+                      smoothing: float) -> Any:
+    if target.dtype.kind != "f":
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got "
+                           f"{name(target.dtype)}: labels have no axis of classes, that is for "
+                           f"{input.shape} the shape {_label_shape(input)}")
+    if ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
+    if input.ndim == 1:
+        input, target = input.reshape((1, -1)), target.reshape((1, -1))
+        return _of_probabilities(input, target, weight, ignore_index, reduction, smoothing).reshape(())
+    dtype = np.result_type(input.dtype, target.dtype)
+    input, target = (t if t.dtype == dtype else cast(t, dtype=dtype) for t in (input, target))
+    q = target * (1 - smoothing) + smoothing / input.shape[1] if smoothing else target
+    if weight is not None:
+        q = q * cast(weight, dtype=dtype).reshape((-1, *[1] * (input.ndim - 2)))
+    losses = cross_entropy_(input, q)
+    return _reduced(losses, reduction, raw(losses).size)
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+             ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """-weight[t] input[t] for log-probabilities input (N, C, …) or (C,) and labels t = target (N, …) or ().
+
+    Samples labelled ignore_index count for nothing; a mean is weighted by weight[t]. IndexError for a label
+    outside [0, C), RuntimeError for labels that are not int64 or uint8 and for shapes that do not fit.
+
+    >>> tn.nn.functional.nll_loss(tn.tensor([[-0.5, -1.0]]), tn.tensor([1]))
+    tensor(1.)
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_scores("nll_loss", input, target)
+    _check_weight(weight, input.shape[min(1, input.ndim - 1)])
+    labels, scores = _check_labels(input, target, weight, ignore_index)
+    kept = labels != ignore_index
+    safe = backend(labels).where(kept, labels, 0)
+    losses = -take_along(scores, safe[:, None], dim=1).reshape(labels.shape)
+    if weight is not None:
+        losses = losses * wrap(raw(weight)[safe])
+    losses = where(wrap(kept), losses, 0.0).reshape(target.shape)
+    return _reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
+
+
+def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Any = None) -> Any:
+    """(input - target)², times weight if given; a mean is then weighted.
+
+    ValueError if the shapes differ, on purpose: broadcasting (N, 1) against (N,) compares every prediction
+    with every target, and trains to their average.
+
+    >>> tn.nn.functional.mse_loss(tn.tensor([1., 2.]), tn.tensor([1., 4.]))
+    tensor(2.)
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("mse_loss", input=input, target=target)
+    if input.shape != target.shape:
+        raise ValueError(_what_broadcasting_does("mse_loss", input.shape, target.shape))
+    if input.dtype.kind != "f" and target.dtype.kind != "f":
+        raise NotImplementedError(f"mse_loss is not implemented for {name(input.dtype)}: use input.float()")
+    losses = (input - target).square()
+    if weight is None:
+        return _reduced(losses, reduction, raw(losses).size)
+    if weight.shape != input.shape:
+        raise ValueError(f"Weights and input must have the same size, got {weight.shape} and {input.shape}")
+    return _reduced(losses * weight, reduction, weight.sum())
+
+
+# ---- from a loss for each sample to the result
+def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
+    """'none', 'mean' or 'sum'; size_average and reduce are PyTorch's older words for it."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' "
+                      f"instead.", stacklevel=3)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction: use 'none', 'mean' or 'sum'")
+    return reduction
+
+
+def _reduced(losses: Any, reduction: str, total: Any) -> Any:
+    return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / total
+
+
+def _total_weight(labels: Any, weight: Any, ignore_index: int) -> Any:
+    """What a mean over labels divides by."""
+    kept = labels != ignore_index
+    return kept.sum().item() if weight is None else raw(weight)[labels[kept]].sum().item()
+
+
+# ---- checks
+def _check_tensors(op: str, **tensors: Any) -> None:
+    for what, t in tensors.items():
+        if not isinstance(t, Variable):
+            raise TypeError(f"{op}(): argument '{what}' must be Tensor, not {type(t).__name__}")
+
+
+def _check_scores(op: str, input: Any, target: Any) -> None:
+    _check_tensors(op, input=input, target=target)
+    if not input.ndim:
+        raise ValueError(f"{op}: expected an input of shape (C,) or (N, C, …), got a 0-d tensor")
+    if input.dtype.kind != "f":
+        raise NotImplementedError(f"{op} is not implemented for {name(input.dtype)}: use input.float()")
+
+
+def _check_weight(weight: Any, classes: int) -> None:
+    if weight is not None and weight.shape != (classes,):
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes "
+                           f"but got weight tensor of shape: {list(weight.shape)}")
+
+
+def _label_shape(input: Any) -> tuple[int, ...]:
+    return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
+
+
+def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
+    """The labels (N, …) as a raw array, and the scores (N, C, …) that belong to them."""
+    shape, wanted = target.shape, _label_shape(input)
+    if input.ndim == 1 and shape in ((), (1,)):
+        input, shape, wanted = input.reshape((1, -1)), (1,), (1,)
+    if len(shape) != len(wanted):
+        raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported: an input of shape "
+                           f"{input.shape} takes labels of shape {wanted}, got {shape}")
+    if shape[0] != wanted[0]:
+        raise ValueError(f"Expected input batch_size ({wanted[0]}) to match target batch_size ({shape[0]}).")
+    if shape != wanted:
+        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(shape)}): the "
+                           f"labels must have shape {wanted}")
+    if target.dtype not in (np.int64, np.uint8):
+        raise RuntimeError(f"expected scalar type Long or Byte for labels but got {name(target.dtype)}: use "
+                           f"target.long() (probabilities would have the input's shape, {input.shape})")
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(f"expected scalar type {name(input.dtype)} but found {name(weight.dtype)}: the "
+                           f"weight must have the dtype of the input")
+    if weight is not None and weight.requires_grad:
+        raise RuntimeError("the loss of labels is not differentiable with respect to argument 'weight': use "
+                           "weight.detach()")
+    labels = raw(target).astype("int64", copy=False).reshape(shape)
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
+    if wrong.any():
+        at = tuple(int(k[0]) for k in wrong.nonzero())
+        place = f"target[{', '.join(map(str, at))}]" if target.ndim else "target"
+        raise IndexError(f"Target {labels[at]} is out of bounds: {place} must be in [0, {input.shape[1]}), "
+                         f"as input {input.shape} has {input.shape[1]} classes, or be "
+                         f"ignore_index={ignore_index}")
+    return labels, input
+
+
+def _what_broadcasting_does(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    text = f"{op}: input and target must have the same shape, got {a} and {b}. "
+    try:
+        both = np.broadcast_shapes(a, b)
+    except ValueError:
+        return text + "They do not even broadcast."
+    text += f"Broadcasting would have averaged over {both}, comparing elements that do not belong together"
+    return text + (f": use target.reshape{a}." if np.prod(a) == np.prod(b) else ".")

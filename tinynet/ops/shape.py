@@ -1,0 +1,523 @@
+"""The shape of a tensor: one memory seen under another shape; tensors repeated, joined, cut and turned round.
+
+reshape, permute and expand are primitives, and most of the rest is one of them with the arithmetic of sizes.
+cat and split, stack and unbind are each other's derivative.
+"""
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NoReturn
+
+from tinynet.autograd.fit import unbroadcast
+from tinynet.autograd.variable import raw
+from tinynet.autograd.writes import owner
+from tinynet.dtypes import Array, result_type
+from tinynet.errors import broadcast_error, check_dim, check_dims
+from tinynet.ops._primitive import primitive
+from tinynet.ops.elementwise import cast, clone
+
+Shape = tuple[int, ...]
+
+
+def sizes(args: Sequence[Any]) -> Shape:
+    """(2, 3), whether it was written f(2, 3), f((2, 3)) or f([2, 3])."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = args[0]
+    try:
+        return tuple(operator.index(n) for n in args)
+    except TypeError:
+        raise TypeError(f"sizes and dims must be ints, got {tuple(args)!r}") from None
+
+
+# ---- the same numbers under another shape
+@primitive(view=True)
+def reshape(xp: Any, a: Array, *, shape: Shape) -> Array:
+    """The elements, in their order, under another shape; one size may be -1, which is then inferred.
+
+    A view where the memory allows it, else a copy.
+
+    >>> tn.reshape(tn.tensor([1, 2, 3, 4]), (2, -1))
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    try:
+        out = a.reshape(shape) if min(shape, default=0) >= -1 else None  # NumPy infers any negative size
+    except (TypeError, ValueError):
+        out = None
+    return _refuse_shape(a, list(sizes((shape,)))) if out is None else out
+
+
+reshape.vjp(a=lambda g, a_shape: g.reshape(a_shape))
+
+
+def _refuse_shape(a: Array, shape: list[int]) -> NoReturn:
+    if shape.count(-1) > 1:
+        raise RuntimeError(f"only one dimension can be inferred, but shape {shape} has several sizes -1")
+    for k, n in enumerate(shape):
+        if n < -1:
+            raise RuntimeError(f"invalid shape dimension {n} at index {k} of shape {shape}")
+    if a.size == 0 and -1 in shape and 0 in shape:
+        raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {shape} because the unspecified "
+                           "dimension size -1 can be any value and is ambiguous")
+    raise RuntimeError(f"shape '{shape}' is invalid for input of size {a.size}, of shape {list(a.shape)}")
+
+
+def view(input: Any, *shape: Any) -> Any:
+    """reshape that never copies: RuntimeError where the memory does not allow a view.
+
+    >>> tn.arange(4).view(2, 2)
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    out = reshape(input, shape=sizes(shape))
+    if owner(raw(out)) is not owner(raw(input)):
+        raise RuntimeError(f"view size {list(out.shape)} is not compatible with input tensor's size "
+                           f"{list(input.shape)} and stride (at least one dimension spans across two "
+                           "contiguous subspaces). Use .reshape(...) instead.")
+    return out
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dims from start_dim to end_dim made one; a number becomes a vector.
+
+    >>> tn.flatten(tn.zeros(2, 3, 4), 1).shape
+    (2, 12)
+    """
+    start, end = check_dim(start_dim, input.ndim), check_dim(end_dim, input.ndim)
+    if start > end:
+        raise RuntimeError(f"flatten(): start_dim {start_dim} cannot come after end_dim {end_dim}")
+    if start == end and input.ndim:
+        return input
+    shape = input.shape
+    return input.reshape((*shape[:start], math.prod(shape[start:end + 1]), *shape[end + 1:]))
+
+
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """Dim `dim` made several, of these sizes, one of which may be -1: the inverse of flatten. A view.
+
+    >>> tn.unflatten(tn.zeros(2, 12), 1, (3, -1)).shape
+    (2, 3, 4)
+    """
+    dim, inner = check_dim(dim, input.ndim), list(sizes)
+    if not input.ndim or not inner:
+        raise RuntimeError(f"unflatten: sizes {inner} and shape {list(input.shape)} must be non-empty")
+    n, known = input.shape[dim], math.prod(k for k in inner if k != -1)
+    if inner.count(-1) == 1 and known:
+        inner[inner.index(-1)] = n // known
+    if math.prod(inner) != n or min(inner) < 0:
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim "
+                           f"{dim} ({n}) in the input tensor of shape {list(input.shape)}")
+    return input.reshape((*input.shape[:dim], *inner, *input.shape[dim + 1:]))
+
+
+def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
+    """Without the dims of size 1: all of them, or those of them in `dim`. A view.
+
+    >>> tn.squeeze(tn.zeros(1, 3, 1)).shape
+    (3,)
+    """
+    dims = range(input.ndim) if dim is None else check_dims(_tuple(dim), input.ndim)
+    return input.reshape(tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in dims))
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """With a new dim, of size 1, at position `dim`. A view.
+
+    >>> tn.unsqueeze(tn.tensor([1, 2]), 1).shape
+    (2, 1)
+    """
+    dim = check_dim(dim, input.ndim + 1)
+    return input.reshape((*input.shape[:dim], 1, *input.shape[dim:]))
+
+
+def contiguous(input: Any) -> Any:
+    """input itself if its elements lie in memory in order and without gaps, else a copy in which they do.
+
+    >>> tn.zeros(2, 3).t().contiguous().is_contiguous()
+    True
+    """
+    return input if raw(input).flags.c_contiguous else clone(input)
+
+
+# ---- the order of the dims
+@primitive(view=True)
+def permute(xp: Any, a: Array, *, dims: Shape) -> Array:
+    """Dim k of the result is dim dims[k] of a. A view.
+
+    >>> tn.permute(tn.zeros(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    if len(dims) != a.ndim:
+        raise RuntimeError("permute(): number of dimensions in the tensor input does not match the length "
+                           f"of the desired ordering: input.dim() = {a.ndim}, dims = {list(dims)}")
+    if len({check_dim(d, a.ndim) for d in dims}) < a.ndim:
+        raise RuntimeError(f"permute(): duplicate dims are not allowed, got {list(dims)}")
+    return a.transpose(dims)
+
+
+def _inverse(dims: Shape) -> Shape:
+    return tuple(sorted(range(len(dims)), key=lambda k: dims[k] % len(dims)))
+
+
+permute.vjp(a=lambda g, dims: permute(g, dims=_inverse(dims)))
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Dims dim0 and dim1 exchanged. A view.
+
+    >>> tn.transpose(tn.zeros(2, 3, 4), 0, 2).shape
+    (4, 3, 2)
+    """
+    i, j = check_dim(dim0, input.ndim), check_dim(dim1, input.ndim)
+    return permute(input, dims=tuple(j if k == i else i if k == j else k for k in range(input.ndim)))
+
+
+def t(input: Any) -> Any:
+    """The transpose of a matrix; a vector or a number as it is. A view.
+
+    >>> tn.t(tn.tensor([[1, 2]])).shape
+    (2, 1)
+    """
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use "
+                           "transpose")
+    return permute(input, dims=tuple(reversed(range(input.ndim))))
+
+
+def mT(input: Any) -> Any:
+    """The last two dims exchanged: each matrix of a batch transposed. A view.
+
+    >>> tn.zeros(5, 2, 3).mT.shape
+    (5, 3, 2)
+    """
+    if input.ndim < 2:
+        raise RuntimeError(f"mT is only supported on matrices or batches of matrices. Got {input.ndim}-D "
+                           "tensor.")
+    return transpose(input, -2, -1)
+
+
+def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Each dim in source moved to its position in destination, the others kept in order. A view.
+
+    >>> tn.movedim(tn.zeros(2, 3, 4), 0, -1).shape
+    (3, 4, 2)
+    """
+    where, to = _tuple(source), _tuple(destination)
+    if len(where) != len(to):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(where)} dims) should "
+                           f"contain the same number of dims as destination ({list(to)} dims)")
+    moved = [(check_dim(b, input.ndim), check_dim(a, input.ndim)) for a, b in zip(where, to, strict=True)]
+    for word, dims, k in (("source", where, 1), ("destination", to, 0)):
+        if len({pair[k] for pair in moved}) < len(moved):
+            raise RuntimeError(f"movedim: repeated dim in `{word}` ({list(dims)})")
+    order = [k for k in range(input.ndim) if k not in {a for _, a in moved}]
+    for b, a in sorted(moved):
+        order.insert(b, a)
+    return permute(input, dims=tuple(order[:input.ndim]))
+
+
+def _tuple(x: Any) -> Shape:
+    return tuple(x) if isinstance(x, (tuple, list)) else (operator.index(x),)
+
+
+# ---- the same number in many places
+@primitive(view=True)
+def expand(xp: Any, a: Array, *, shape: Shape) -> Array:
+    """Dims of size 1, and new ones in front, read over and over to fill the shape; -1 keeps a size. A view.
+
+    >>> tn.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    lead = len(shape) - a.ndim
+    if -1 in shape:
+        shape = tuple(a.shape[k - lead] if n == -1 and k >= lead else n for k, n in enumerate(shape))
+    try:
+        out = xp.broadcast_to(a, shape)
+    except ValueError:
+        return _refuse_expand(a, shape, lead)
+    if hasattr(out.flags, "writeable"):
+        out.flags.writeable = a.flags.writeable  # or x.expand(...)[0] = v could never work
+    return out
+
+
+expand.vjp(a=lambda g, a_shape: g if g.shape == a_shape else unbroadcast(g, a_shape))
+
+
+def _refuse_expand(a: Array, shape: Shape, lead: int) -> NoReturn:
+    sizes = f"Target sizes: {list(shape)}.  Tensor sizes: {list(a.shape)}"
+    if lead < 0:
+        raise RuntimeError(f"expand: the number of sizes provided ({len(shape)}) must be greater or equal to "
+                           f"the number of dimensions in the tensor ({a.ndim}).  {sizes}")
+    for k, (n, m) in enumerate(zip(shape, (None,) * lead + a.shape, strict=True)):
+        if n < 0 and m is None:
+            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                               f"non-existing dimension {k}.  {sizes}")
+        if n != m and (n < 0 or m not in (None, 1)):
+            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({m}) at "
+                               f"non-singleton dimension {k}.  {sizes}")
+    raise RuntimeError(f"expand: no tensor can have this shape.  {sizes}")
+
+
+def broadcast_to(input: Any, size: Sequence[int]) -> Any:
+    """input expanded to the shape `size`. A view.
+
+    >>> tn.broadcast_to(tn.tensor([1, 2]), (3, 2)).shape
+    (3, 2)
+    """
+    return expand(input, shape=sizes((size,)))
+
+
+def expand_as(input: Any, other: Any) -> Any:
+    """input expanded to the shape of other. A view.
+
+    >>> tn.tensor([1, 2]).expand_as(tn.zeros(3, 2)).shape
+    (3, 2)
+    """
+    return expand(input, shape=other.shape)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
+    """The tensors, each expanded to the shape they have together in arithmetic. Views.
+
+    >>> [x.shape for x in tn.broadcast_tensors(tn.zeros(3, 1), tn.zeros(2))]
+    [(3, 2), (3, 2)]
+    """
+    shape = broadcast_shape("broadcast_tensors", [t.shape for t in tensors])
+    return tuple(expand(t, shape=shape) for t in tensors)
+
+
+def broadcast_shape(name: str, shapes: Sequence[Shape]) -> Shape:
+    """The shape that these broadcast to; RuntimeError, under the op's name, if they do not."""
+    width = max(map(len, shapes), default=0)
+    columns = zip(*((1,) * (width - len(s)) + s for s in shapes), strict=True)
+    grown = [{n for n in column if n != 1} or {1} for column in columns]
+    if any(len(sizes) > 1 for sizes in grown):
+        raise broadcast_error(name, shapes)
+    return tuple(n for (n,) in grown)
+
+
+@primitive
+def repeat(xp: Any, a: Array, *, repeats: Shape) -> Array:
+    """a laid repeats[k] times along dim k; more repeats than dims make new dims in front. A copy.
+
+    >>> tn.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    if len(repeats) < a.ndim:
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of "
+                           f"dimensions of tensor: repeats {list(repeats)}, shape {list(a.shape)}. tile() "
+                           "fills up with ones.")
+    if min(repeats, default=0) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension: repeats {list(repeats)}")
+    return xp.tile(a, repeats)
+
+
+def _sum_copies(g: Any, a_shape: Shape, repeats: Shape) -> Any:
+    """A dim of size r * n is n elements r times: as two dims (r, n) it is summed over the first."""
+    shape = (1,) * (len(repeats) - len(a_shape)) + a_shape
+    pairs = tuple(n for pair in zip(repeats, shape, strict=True) for n in pair)
+    return g.reshape(pairs).sum(axis=tuple(range(0, len(pairs), 2))).reshape(a_shape)
+
+
+repeat.vjp(a=_sum_copies)
+
+
+def tile(input: Any, *dims: Any) -> Any:
+    """repeat, with ones put in front where there are fewer repeats than dims.
+
+    >>> tn.tile(tn.tensor([[1, 2]]), (2,))
+    tensor([[1, 2, 1, 2]])
+    """
+    repeats = sizes(dims)
+    return repeat(input, repeats=(1,) * (input.ndim - len(repeats)) + repeats)
+
+
+# ---- joining and cutting
+@primitive
+def cat_(xp: Any, *tensors: Array, dim: int = 0) -> Array:
+    """The tensors one after the other along dim."""
+    return xp.concatenate(tensors, dim)
+
+
+@primitive(new_dim=True)
+def stack_(xp: Any, *tensors: Array, dim: int = 0) -> Array:
+    """The tensors side by side along a new dim."""
+    return xp.stack(tensors, dim)
+
+
+@primitive(view=True)
+def split_with_sizes(xp: Any, a: Array, *, split_sizes: Sequence[int], dim: int = 0) -> tuple[Array, ...]:
+    """a cut along dim into pieces of these sizes. Views."""
+    if min(split_sizes, default=0) < 0:
+        raise RuntimeError("split_with_sizes expects split_sizes have only non-negative entries, but got "
+                           f"split_sizes={list(split_sizes)}")
+    if sum(split_sizes) != a.shape[dim]:
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {a.shape[dim]} (input "
+                           f"tensor's size at dimension {dim}), but got split_sizes={list(split_sizes)}")
+    before, ends = (slice(None),) * dim, accumulate(split_sizes)
+    return tuple(a[(*before, slice(end - n, end))] for n, end in zip(split_sizes, ends, strict=True))
+
+
+@primitive(view=True)
+def unbind(xp: Any, a: Array, *, dim: int = 0) -> tuple[Array, ...]:
+    """The slices along dim, each without it. Views.
+
+    >>> tn.unbind(tn.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    if not a.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return tuple(a[(*(slice(None),) * dim, k, ...)] for k in range(a.shape[dim]))
+
+
+cat_.vjp_all(lambda g, wanted, tensors_shape, dim:
+             split_with_sizes(g, split_sizes=[s[dim] for s in tensors_shape], dim=dim))
+stack_.vjp_all(lambda g, wanted, dim: unbind(g, dim=dim))
+split_with_sizes.vjp(a=lambda g, dim: cat_(*g, dim=dim))
+unbind.vjp(a=lambda g, dim: stack_(*g, dim=dim))
+
+
+def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors one after the other along dim. Their other sizes must agree; their dtypes are promoted.
+
+    >>> tn.cat([tn.tensor([1, 2]), tn.tensor([3.])])
+    tensor([1., 2., 3.])
+    """
+    tensors = _list("cat", tensors, ValueError, "torch.cat(): expected a non-empty list of Tensors")
+    tensors = [t for t in tensors if t.shape != (0,)] or tensors  # tensor([]) stands for "nothing yet"
+    first = tensors[0].shape
+    for k, t in enumerate(tensors):
+        if not t.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {k}) cannot be concatenated; use stack")
+        if t.ndim != len(first):
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {t.ndim} "
+                               f"(shapes {list(first)} and, for tensor number {k} in the list, "
+                               f"{list(t.shape)})")
+    dim = check_dim(dim, len(first))
+    for k, t in enumerate(tensors):
+        for d, (n, m) in enumerate(zip(first, t.shape, strict=True)):
+            if n != m and d != dim:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                                   f"{n} but got size {m} for tensor number {k} in the list (shapes "
+                                   f"{list(first)} and {list(t.shape)})")
+    return cat_(*tensors, dim=dim)
+
+
+def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
+    """The tensors, all of one shape, side by side along a new dim.
+
+    >>> tn.stack([tn.tensor([1, 2]), tn.tensor([3, 4])], 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    tensors = _list("stack", tensors, RuntimeError, "stack expects a non-empty TensorList")
+    for k, t in enumerate(tensors):
+        if t.shape != tensors[0].shape:
+            raise RuntimeError("stack expects each tensor to be equal size, but got "
+                               f"{list(tensors[0].shape)} at entry 0 and {list(t.shape)} at entry {k}")
+    return stack_(*tensors, dim=dim)
+
+
+def _list(op: str, tensors: Any, error: type[Exception], text: str) -> list[Any]:
+    """The tensors in one dtype; the error if there are none."""
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(f"{op}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}")
+    if not tensors:
+        raise error(text)
+    for k, t in enumerate(tensors):
+        if not hasattr(t, "dtype"):
+            raise TypeError(f"{op}(): expected Tensor as element {k}, but got {type(t).__name__}")
+    dtype = result_type(tensors) if len({t.dtype for t in tensors}) > 1 else tensors[0].dtype
+    return [t if t.dtype == dtype else cast(t, dtype=dtype) for t in tensors]
+
+
+def hstack(tensors: Sequence[Any]) -> Any:
+    """Joined side by side: along dim 1, vectors along dim 0.
+
+    >>> tn.hstack([tn.tensor([1, 2]), tn.tensor([3])])
+    tensor([1, 2, 3])
+    """
+    tensors = _list("hstack", tensors, RuntimeError, "hstack expects a non-empty TensorList")
+    tensors = [t if t.ndim else t.reshape((1,)) for t in tensors]
+    return cat(tensors, dim=0 if tensors[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Any]) -> Any:
+    """Joined one below the other: along dim 0, a vector being a row.
+
+    >>> tn.vstack([tn.tensor([1, 2]), tn.tensor([[3, 4]])]).shape
+    (2, 2)
+    """
+    tensors = _list("vstack", tensors, RuntimeError, "vstack expects a non-empty TensorList")
+    return cat([t if t.ndim > 1 else t.reshape((1, math.prod(t.shape))) for t in tensors], dim=0)
+
+
+def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
+    """Cut along dim into pieces of one size (the last may be smaller), or of the sizes in a list. Views.
+
+    >>> tn.split(tn.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    if not tensor.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    if isinstance(split_size_or_sections, (tuple, list)):
+        return split_with_sizes(tensor, split_sizes=sizes(split_size_or_sections), dim=dim)
+    size, n = sizes((split_size_or_sections,))[0], tensor.shape[check_dim(dim, tensor.ndim)]
+    if size < 0:
+        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+    if size == 0 and n:
+        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+    pieces = [min(size, n - k) for k in range(0, n, size)] if n else [0]
+    return split_with_sizes(tensor, split_sizes=pieces, dim=dim)
+
+
+def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
+    """Cut along dim into at most `chunks` pieces of equal size (the last may be smaller). Views.
+
+    >>> tn.chunk(tn.arange(5), 3)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    if not input.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if sizes((chunks,))[0] < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = input.shape[check_dim(dim, input.ndim)]
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
+
+
+# ---- the same elements in another order
+@primitive
+def flip(xp: Any, a: Array, *, dims: Shape) -> Array:
+    """In reverse order along the dims. A copy.
+
+    >>> tn.flip(tn.tensor([1, 2, 3]), (0,))
+    tensor([3, 2, 1])
+    """
+    dims = check_dims(dims, a.ndim)
+    return xp.flip(a, dims if a.ndim else None).copy()
+
+
+@primitive
+def roll(xp: Any, a: Array, *, shifts: int | Shape, dims: int | Shape | None = None) -> Array:
+    """Moved round by shifts along dims (none: as one vector); what leaves at one end enters at the other.
+
+    >>> tn.roll(tn.tensor([1, 2, 3]), 1)
+    tensor([3, 1, 2])
+    """
+    by, along = _tuple(shifts), () if dims is None else _tuple(dims)
+    if not by:
+        raise RuntimeError("`shifts` required")
+    if len(by) != len(along) and (along or len(by) > 1):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
+    if along and not a.ndim:
+        raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
+    return xp.roll(a, by, tuple(check_dim(d, a.ndim) for d in along) or None)
+
+
+flip.vjp(a=lambda g, dims: flip(g, dims=dims))
+roll.vjp(a=lambda g, shifts, dims: roll(g, shifts=tuple(-n for n in _tuple(shifts)), dims=dims))
