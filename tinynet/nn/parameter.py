@@ -1,0 +1,48 @@
+"""Parameter: a tensor that a module owns and an optimizer changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tinynet.autograd.modes import no_grad
+from tinynet.ops.create import empty
+from tinynet.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A leaf that requires grad and shares the memory of `data`; a module registers it when it is assigned to
+    an attribute. RuntimeError for integers with requires_grad=True.
+
+    >>> tn.nn.Parameter(tn.zeros(2))
+    Parameter containing:
+    tensor([0., 0.], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        data = empty(0) if data is None else data
+        if not isinstance(data, Tensor):  # PyTorch's type: it looks for data.detach()
+            raise AttributeError(f"Parameter(data): expected a Tensor, got {type(data).__name__}; use tn.tensor(data)")
+        super().__init__(data.array)
+        if requires_grad:
+            self.requires_grad_()
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        return type(self)(self.detach().clone(), self.requires_grad)  # without the gradient, as in PyTorch
+
+
+def clear_grads(tensors: Iterable[Tensor], set_to_none: bool) -> None:
+    """Forget the gradients, or fill them with zeros where they are."""
+    for t in tensors:
+        if set_to_none:
+            t.grad = None
+        elif t.grad is not None:
+            if t.grad.requires_grad:  # made by create_graph: zeros have no history
+                t.grad = t.grad.detach()
+            with no_grad():
+                t.grad.zero_()

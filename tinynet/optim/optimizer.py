@@ -1,0 +1,180 @@
+"""What optimizers share: groups of parameters with their options, and state that can be saved."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from tinynet.autograd.modes import enable_grad
+from tinynet.autograd.writes import writes
+from tinynet.dtypes import Array
+from tinynet.nn.parameter import clear_grads
+from tinynet.tensor import Tensor
+
+
+class Optimizer:
+    """The base class. `params` is an iterable of tensors, of (name, tensor), or of dicts {"params": ...,
+    option: ...} that override `defaults`. A subclass writes `_update(param, grad, state, group)` on raw
+    arrays.
+
+    >>> w = tn.ones(2, requires_grad=True)
+    >>> tn.optim.SGD([{"params": [w], "lr": 0.5}], lr=0.1).param_groups[0]["lr"]
+    0.5
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a "
+                "Tensor: write [tensor]"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own, as when layers are unfrozen during training."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of "
+                "tensors in sets will change between runs. Please use a list instead."
+            )
+        entries = [params] if isinstance(params, Tensor) else list(params)
+        names = [entry[0] for entry in entries if isinstance(entry, tuple)]
+        params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+        if names and len(names) != len(params):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(
+                    "can't optimize a non-leaf Tensor: give the tensor it was computed from, or detach() it"
+                )
+            if any(step == 0 and n > 1 for step, n in zip(p.stride(), p.shape, strict=True)) and p.numel():
+                raise RuntimeError(
+                    f"a parameter of shape {p.shape} was expanded: several of its elements are one in memory "
+                    "and cannot be changed apart; clone() it first"
+                )
+        if len({id(p) for p in params}) != len(params):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error",
+                stacklevel=3,
+            )
+        for group in self.param_groups:
+            if bool(names) != ("param_names" in group):
+                raise ValueError(
+                    "all optimizer param groups should be with/without names. cannot add param group "
+                    f"{'with names' if names else 'without names'} to the optimizer"
+                )
+            if {id(p) for p in params} & {id(p) for p in group["params"]}:
+                raise ValueError("some parameters appear in more than one parameter group")
+        param_group["params"] = params
+        if names:
+            param_group["param_names"] = names
+        for option, default in self.defaults.items():
+            param_group.setdefault(option, default)
+        self.param_groups.append(param_group)
+
+    # ---- the step
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, before the next backward()."""
+        clear_grads(chain.from_iterable(group["params"] for group in self.param_groups), set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. closure computes the gradients anew; its loss is
+        returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    state = self.state.get(p, {})
+                    self._update(p.array, p.grad.array, state, group)
+                    writes.record(p.array)
+                    if state:  # plain SGD keeps none
+                        self.state[p] = state
+        return loss
+
+    def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Change the array w in place, given its gradient g (not to be written to) and the state of earlier
+        steps."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    # ---- saving and loading
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: {name: value}}, "param_groups": [{"params": [number, ...], option: value}]},
+        where parameters are numbered in the order of the groups. The tensors are the optimizer's own: clone
+        them to keep what they are now."""
+        params = chain.from_iterable(group["params"] for group in self.param_groups)
+        number = {id(p): k for k, p in enumerate(params)}
+        return {
+            "state": {number.get(id(p), p): state for p, state in self.state.items()},
+            "param_groups": [
+                {**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where another optimizer of the same layout stood: its options and a copy of its state,
+        in the dtype and on the device of the parameters. ValueError, and nothing is loaded, if the layout
+        differs."""
+        groups, saved = self.param_groups, state_dict["param_groups"]
+        if len(groups) != len(saved):
+            raise ValueError(
+                f"loaded state dict has a different number of parameter groups: {len(saved)}, the optimizer "
+                f"has {len(groups)}"
+            )
+        for k, (group, new) in enumerate(zip(groups, saved, strict=True)):
+            if len(group["params"]) != len(new["params"]):
+                raise ValueError(
+                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+                    f"group: {len(new['params'])} parameters in group {k}, here {len(group['params'])}"
+                )
+        numbers, params = (list(chain.from_iterable(g["params"] for g in gs)) for gs in (saved, groups))
+        owner = dict(zip(numbers, params, strict=True))
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        for number, values in state_dict["state"].items():
+            p = owner.get(number, number)
+            state[p] = {name: _adopted(value, name, p) for name, value in values.items()}
+        names = [{"param_names": g["param_names"]} if "param_names" in g else {} for g in groups]
+        self.state = state
+        self.param_groups = [
+            {**self.defaults, **name, **copy.deepcopy(new), "params": group["params"]}
+            for name, new, group in zip(names, saved, groups, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for k, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {k}")
+            lines.extend(f"    {option}: {group[option]}" for option in sorted(group) if option != "params")
+        return "\n".join([*lines, ")"])
+
+
+def _adopted(value: Any, name: str, param: Any) -> Any:
+    """A copy of a value of the state, fit for the parameter."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    value = value.detach().clone()
+    if name == "step" or not isinstance(param, Tensor):
+        return value
+    if value.ndim and value.shape != param.shape:
+        raise ValueError(
+            f"loaded state dict contains {name} of shape {value.shape} for a parameter of shape {param.shape}"
+        )
+    return value.to(param.device, param.dtype)

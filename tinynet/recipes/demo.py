@@ -1,0 +1,60 @@
+"""`tinynet demo`: train a network on real handwritten digits, look at its mistakes, and check its
+gradients."""
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import tinynet as tn
+from tinynet.recipes import digits_cnn
+from tinynet.recipes._loop import evaluate
+
+
+def demo(out: Path) -> None:
+    """Train, print the test accuracy and the confusion matrix, write `out`/training.png, run gradcheck."""
+    train, test = tn.data.datasets.digits(train=True), tn.data.datasets.digits(train=False)
+    print(f"A convolutional network learns {len(train)} handwritten digits; {len(test)} others test it.",
+          flush=True)
+    model, history = digits_cnn.train()
+
+    labels = test.tensors[1]
+    _, predicted = evaluate(model, tn.nn.CrossEntropyLoss(), tn.data.DataLoader(test, batch_size=500))
+    matrix = tn.metrics.confusion_matrix(labels, predicted, labels=range(10))
+    print(f"\ntest accuracy {matrix.trace() / len(test):.2%} ({matrix.trace()} of {len(test)} right)\n")
+    print(table(matrix))
+    print(f"\nloss and accuracy, epoch by epoch: {write_curves(history, out / 'training.png')}\n", flush=True)
+    print(check(model, *test[:4]))
+
+
+def table(matrix: Any) -> str:
+    """A confusion matrix as text: a row for each true digit, a column for each predicted one, dots for 0."""
+    lines = ["true \\ predicted " + "".join(f"{digit:4}" for digit in range(len(matrix)))]
+    for digit, row in enumerate(matrix):
+        lines.append(f"{digit:>16} " + "".join(f"{count or '.':>4}" for count in row))
+    return "\n".join(lines)
+
+
+def write_curves(history: dict[str, list[float]], path: Path) -> Path:
+    """The curves as a PNG, which appears under its name only when it is whole."""
+    from matplotlib.figure import Figure  # not pyplot: no window, and no display needed
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    tn.viz.plot_history(history, ax=figure.subplots(1, 2))
+    unfinished = path.with_name(f".{path.name}.part")
+    figure.savefig(unfinished, format="png", dpi=150)
+    os.replace(unfinished, path)
+    return path
+
+
+def check(model: Any, images: Any, labels: Any) -> str:
+    """gradcheck of the trained model's loss, on a copy in float64; raises GradcheckError if a gradient is
+    wrong."""
+    model = copy.deepcopy(model).double()
+    loss_fn, images = tn.nn.CrossEntropyLoss(), images.double()
+    parameters = tuple(model.parameters())
+    result = tn.gradcheck(lambda *_: loss_fn(model(images), labels), parameters)
+    count = sum(p.numel() for p in parameters)
+    verdict = "PASS" if result else "FAIL"
+    return f"gradcheck of the trained network's loss, all {count:,} parameters in float64: {verdict}"
