@@ -1,0 +1,71 @@
+"""What all tests share: how hard Hypothesis tries, which tests run here, and what the summary must say."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import cache
+from pathlib import Path
+
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # the workers share the cores: one thread each, set before NumPy loads
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+IN_CI = bool(os.environ.get("CI"))
+PACKAGE = Path(__file__).parents[1] / "tinynet"
+NO_DEVICE = "no CUDA device"
+
+common = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("here", max_examples=25, **common)
+settings.register_profile("ci", max_examples=100, derandomize=True, **common)
+settings.load_profile("ci" if IN_CI else "here")
+
+
+@cache
+def has_device() -> bool:
+    """Is there a CUDA device and a CuPy that can talk to it?"""
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:  # no driver
+        return False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow", action="store_true", help="also run the tests marked slow (always on where $CI is set)"
+    )
+
+
+def runs_slow(config: pytest.Config) -> bool:
+    return IN_CI or bool(config.getoption("--slow"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not runs_slow(config):
+        config.hook.pytest_deselected(items=[t for t in items if "slow" in t.keywords])
+        items[:] = [t for t in items if "slow" not in t.keywords]
+    for test in items:
+        if "gpu" in test.keywords and not has_device():
+            test.add_marker(pytest.mark.skip(reason=NO_DEVICE))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if NO_DEVICE in str(r.longrepr)]
+    terminalreporter.write_line(f"gpu tests skipped for want of a device: {len(skipped)}")
+    if not runs_slow(config):
+        terminalreporter.write_line("tests marked slow were left out: --slow runs them")
+    core = [path for where in ("autograd/*.py", "ops/*.py", "tensor.py") for path in PACKAGE.glob(where)]
+    lines = sum(len(path.read_text().splitlines()) for path in core)
+    terminalreporter.write_line(f"the core (autograd, ops, tensor) is {lines:,} lines in {len(core)} files")
+    if importlib.util.find_spec("torch") is None:
+        text = "PyTorch is not installed: NO PARITY TEST RAN. To run them: pip install torch==2.13.0"
+        terminalreporter.write_line(text, red=True, bold=True)
