@@ -45,6 +45,11 @@ def test_values_by_hand():
     assert metrics.mean_absolute_error([[1.0, 2.0]], [[2.0, 4.0]]) == 1.5
 
 
+def test_r2_of_a_constant_is_all_or_nothing():
+    assert metrics.r2_score([3.0, 3.0], [3.0, 3.0]) == 1.0
+    assert metrics.r2_score([3.0, 3.0], [3.0, 4.0]) == 0.0
+
+
 def test_plain_numbers_come_back():
     for score in (metrics.accuracy, *SCORES, metrics.r2_score, metrics.mean_absolute_error):
         assert type(score([0, 1, 1], [0, 1, 0])) is float

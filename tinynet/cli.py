@@ -11,7 +11,7 @@ from typing import Any
 
 EXAMPLES = """\
 examples:
-  tinynet demo                          train on real digits, see the mistakes, check the gradients
+  tinynet demo                          train on real digits, check gradients
   tinynet gradcheck                     prove every gradient of the library
   tinynet gradcheck conv2d logsumexp    ... of these two
   tinynet train mnist-cnn --epochs 2    train on MNIST (downloads 11 MB once)
@@ -66,11 +66,11 @@ def _parser() -> argparse.ArgumentParser:
 
     recipes = _group(commands, "train", "RECIPE", "train a network and print its test accuracy")
     digits = _command(recipes, "digits-cnn", _train, "a small network on the digits that come with tinynet",
-                      "tinynet train digits-cnn", "tinynet train digits-cnn --epochs 30 --lr 0.0005")
-    _training_options(digits, "digits_cnn", epochs=15, batch_size=32)
+                      "tinynet train digits-cnn", "tinynet train digits-cnn --epochs 30 --seed 1")
+    _training_options(digits, "digits_cnn", epochs=15, batch_size=16, lr=5e-3)
     mnist = _command(recipes, "mnist-cnn", _train, "two convolutions and two linear layers on MNIST",
                      "tinynet train mnist-cnn", "tinynet train mnist-cnn --epochs 2 --batch-size 64 --seed 0")
-    _training_options(mnist, "mnist_cnn", epochs=2, batch_size=64)
+    _training_options(mnist, "mnist_cnn", epochs=2, batch_size=64, lr=1e-3)
     mnist.add_argument("--data", metavar="DIR", help=MNIST_FOLDER)
 
     gradcheck = _command(commands, "gradcheck", _gradcheck, "check the gradients of every primitive",
@@ -106,13 +106,14 @@ def _group(commands: Any, name: str, metavar: str, text: str) -> Any:
     return parser.add_subparsers(title=f"{metavar} is one of", metavar=metavar, required=True)
 
 
-def _training_options(parser: argparse.ArgumentParser, recipe: str, epochs: int, batch_size: int) -> None:
+def _training_options(parser: argparse.ArgumentParser, recipe: str, epochs: int, batch_size: int,
+                      lr: float) -> None:
     parser.set_defaults(recipe=recipe)
     for option, kind, default, metavar, text in (
             ("--epochs", _positive(int), epochs, "N", "passes over the training data"),
             ("--batch-size", _positive(int), batch_size, "N", "images a step"),
             ("--seed", int, 0, "N", "where the random numbers start"),
-            ("--lr", _positive(float), 1e-3, "RATE", "Adam's step size")):
+            ("--lr", _positive(float), lr, "RATE", "Adam's step size")):
         parser.add_argument(option, type=kind, default=default, metavar=metavar,
                             help=f"{text} (default: {default})")
 

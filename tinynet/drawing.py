@@ -45,9 +45,14 @@ class Drawer:
     def shape(self, low: int = 0, high: int = 3, least: int = 1) -> tuple[int, ...]:
         return tuple(self.pick(least, 3) for _ in range(self.pick(low, high)))
 
+    def any_shape(self) -> tuple[int, ...]:
+        """Now and then of a tensor without elements."""
+        shape = self.shape()
+        return (*shape[:-1], 0) if shape and self.pick(0, 9) == 9 else shape
+
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Two that broadcast with each other."""
-        full = self.shape()
+        full = self.any_shape()
         a, b = (tuple(n if self.pick(0, 3) else 1 for n in full)[self.pick(0, len(full)):] for _ in range(2))
         return (full, b) if self.flag() else (a, full)
 
@@ -114,11 +119,11 @@ class Drawer:
 
 
 def unary(values: str, **options: Any) -> Callable[[Drawer], Call]:
-    return lambda d: call(getattr(d, values)(*d.shape()), **options)
+    return lambda d: call(getattr(d, values)(*d.any_shape()), **options)
 
 
 def within(low: float, high: float) -> Callable[[Drawer], Call]:
-    return lambda d: call(d.between(low, high, *d.shape()))
+    return lambda d: call(d.between(low, high, *d.any_shape()))
 
 
 def binary(first: str, second: str) -> Callable[[Drawer], Call]:
@@ -127,6 +132,11 @@ def binary(first: str, second: str) -> Callable[[Drawer], Call]:
 
 def clear_of_each_other(d: Drawer) -> Call:
     return call(*d.two_distinct())
+
+
+def power(d: Drawer) -> Call:
+    """A positive base, or a whole exponent."""
+    return call(*d.of(d.two("positive"), (d.away(*d.shape()), d.of(3, -2)), (2.5, d.normal(*d.shape()))))
 
 
 def where(d: Drawer) -> Call:

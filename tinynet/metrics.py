@@ -1,5 +1,4 @@
-"""How good predictions are, with scikit-learn's meaning: `metric(y_true, y_pred)` on tensors, arrays or
-lists.
+"""How good predictions are, as in scikit-learn: `metric(y_true, y_pred)` on tensors, arrays or lists.
 
 Classification takes labels (of scores, take `.argmax(1)`), regression numbers. Results are Python floats, or
 NumPy arrays where there is one for each class or output. Malformed input raises ValueError.
@@ -134,8 +133,7 @@ def _check_lengths(y_true: Array, y_pred: Array) -> None:
 
 def _counts(y_true: Any, y_pred: Any, labels: Any, pos_label: Any,
             average: str | None) -> tuple[Array, Array, Array]:
-    """For each class: how often it was predicted rightly, how often it is true, how often it was
-    predicted."""
+    """For each class: how often rightly predicted, how often true, how often predicted."""
     if average not in ("binary", "micro", "macro", "weighted", None):
         raise ValueError(f"average has to be 'binary', 'micro', 'macro', 'weighted' or None, got {average!r}")
     y_true, y_pred = _labels(y_true, y_pred)
@@ -179,8 +177,7 @@ def _average(above: Array, below: Array, support: Array, average: str | None, ze
 
 # --- regression ---------------------------------------------------------------------------------------------
 def r2_score(y_true: Any, y_pred: Any, *, multioutput: str = "uniform_average") -> Any:
-    """1 - sum (y - ŷ)² / sum (y - mean y)²: 1 is perfect, 0 is no better than the mean; any lower is
-    possible.
+    """1 - sum (y - ŷ)² / sum (y - mean y)²: 1 is perfect, 0 is as good as the mean, and there is worse.
 
     Where y is constant: 1 if all predictions are right, else 0. Of one sample: nan, with a warning. With
     several outputs (columns), `multioutput` is "uniform_average" or "raw_values" (an array).

@@ -1,12 +1,11 @@
 """Tensor: an array that remembers how it was computed.
 
-The bookkeeping is `autograd.variable.Variable`; what an op computes and how it is differentiated stands in `ops`. Here
-is the rest of what a user meets: properties, conversions, and the table that turns ops into methods and operators.
+What it is as a value is in `value.py`, its bookkeeping in `autograd/variable.py`; what an op computes and how it is
+differentiated stands in `ops`. Here is what ties them together: its place in the graph, and the table that turns ops
+into methods and operators.
 """
 from __future__ import annotations
 
-import builtins
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,22 +13,18 @@ import numpy as np
 
 from tinynet import ops
 from tinynet.autograd import engine
-from tinynet.autograd.graph import Leaf, Pick
+from tinynet.autograd.graph import Leaf
 from tinynet.autograd.variable import Handle, Variable, wrap
-from tinynet.autograd.writes import writes
-from tinynet.device import CPU
-from tinynet.device import device as Device
-from tinynet.dtypes import DType, as_dtype, float32, float64, int32, int64
-from tinynet.dtypes import bool_ as bool_dtype
-from tinynet.dtypes import float16 as half_dtype
-from tinynet.errors import check_dim
 from tinynet.ops import sampling
 from tinynet.ops._primitive import NUMBERS, Primitive
-from tinynet.ops.elementwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor, cast
+from tinynet.ops.discrete import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
+from tinynet.ops.elementwise import cast
 from tinynet.ops.index import getitem, is_basic, plain_index, set_at
 from tinynet.ops.inplace import in_place, scalar_or_tensor, write
 from tinynet.ops.shape import sizes
-from tinynet.repr import tensor_repr
+from tinynet.value import Value
+
+Bool = bool  # in the class, `bool`, `any` and their like are methods
 
 
 def _reflected(op: Primitive) -> Any:
@@ -48,7 +43,7 @@ def _in_place(*functions: Any) -> list[Any]:
     return [in_place(f) for f in functions]
 
 
-class Tensor(Variable):
+class Tensor(Value):
     """A multi-dimensional array of one dtype that can be differentiated through. Make one with `tn.tensor(data)`,
     `tn.zeros(shape)`, …; see `tn.autograd` for its gradient.
 
@@ -58,33 +53,15 @@ class Tensor(Variable):
     """
 
     __slots__ = ()
-    __array_priority__ = 1000  # array * tensor comes to our reflected operator
-    __hash__ = object.__hash__
 
-    # ---- what it is
-    @property
-    def shape(self) -> tuple[builtins.int, ...]:
-        """The size along each axis."""
-        return self.array.shape
-
-    @property
-    def ndim(self) -> builtins.int:
-        """The number of axes."""
-        return self.array.ndim
-
-    @property
-    def dtype(self) -> DType:
-        """The type of the elements."""
-        return self.array.dtype
-
-    @property
-    def device(self) -> Device:
-        """Where the elements are kept."""
-        return CPU
-
+    # ---- its place in the graph
     @property
     def data(self) -> Tensor:
-        """The same memory without history; assign a tensor to replace array and dtype."""
+        """The same memory without history; assign a tensor to replace array and dtype.
+
+        >>> tn.ones(2, requires_grad=True).data.requires_grad
+        False
+        """
         return Tensor(self.array)
 
     @data.setter
@@ -97,7 +74,12 @@ class Tensor(Variable):
 
     @property
     def grad(self) -> Tensor | None:
-        """What backward() has gathered for this leaf; None before the first. (For other tensors see retain_grad.)"""
+        """What backward() has gathered for this leaf; None before the first. (For other tensors see retain_grad.)
+
+        >>> x = tn.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward(); x.grad
+        tensor(6.)
+        """
         return self.gradient
 
     @grad.setter
@@ -114,91 +96,24 @@ class Tensor(Variable):
         self.gradient = None
 
     @property
-    def requires_grad(self) -> builtins.bool:
-        """Whether a gradient can be asked for: set on a leaf, inherited by what is computed from it."""
+    def requires_grad(self) -> Bool:
+        """Whether a gradient can be asked for: set on a leaf, inherited by what is computed from it.
+
+        >>> (tn.ones(2, requires_grad=True) * 2).requires_grad
+        True
+        """
         return self.refresh() is not None
 
     @requires_grad.setter
-    def requires_grad(self, on: builtins.bool) -> None:
+    def requires_grad(self, on: Bool) -> None:
         self.requires_grad_(on)
 
-    @property
-    def is_leaf(self) -> builtins.bool:
-        """Whether the user made it: no recorded op did."""
-        place = self.refresh()
-        return place is None or isinstance(place, Leaf)
+    def requires_grad_(self, requires_grad: Bool = True) -> Tensor:
+        """Set requires_grad of a leaf; returns the tensor. RuntimeError for integers, and to clear it of a result.
 
-    @property
-    def grad_fn(self) -> Any:
-        """The node of the graph that made this tensor; None for a leaf."""
-        place = self.refresh()
-        return None if isinstance(place, Leaf) else place.node if type(place) is Pick else place
-
-    @property
-    def retains_grad(self) -> builtins.bool:
-        """Whether retain_grad() was called."""
-        return not self.is_leaf and any(last for last, _ in self.place.hooks or ())
-
-    @property
-    def _version(self) -> builtins.int:
-        return writes.version(self.array)
-
-    @property
-    def T(self) -> Tensor:
-        """The axes in reverse order: the transpose of a matrix. A view."""
-        return ops.permute(self, dims=tuple(reversed(range(self.ndim))))
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes exchanged: each matrix of a batch transposed. A view."""
-        if self.ndim < 2:
-            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D "
-                               f"tensor.")
-        return ops.transpose(self, -2, -1)
-
-    def size(self, dim: builtins.int | None = None) -> Any:
-        """The shape, or the size along dim."""
-        return self.shape if dim is None else self.shape[check_dim(dim, self.ndim)]
-
-    def dim(self) -> builtins.int:
-        """The number of axes."""
-        return self.ndim
-
-    def numel(self) -> builtins.int:
-        """The number of elements."""
-        return self.array.size
-
-    def element_size(self) -> builtins.int:
-        """Bytes an element."""
-        return self.array.itemsize
-
-    def stride(self, dim: builtins.int | None = None) -> Any:
-        """For each axis (or dim), how many elements apart its neighbours lie in memory."""
-        strides = tuple(s // self.array.itemsize for s in self.array.strides)
-        return strides if dim is None else strides[check_dim(dim, self.ndim)]
-
-    def is_contiguous(self) -> builtins.bool:
-        """Whether the elements lie in memory in the order in which they are counted."""
-        return self.array.flags.c_contiguous
-
-    def is_floating_point(self) -> builtins.bool:
-        """Whether the dtype is a float."""
-        return self.array.dtype.kind == "f"
-
-    # ---- the graph
-    def backward(self, gradient: Tensor | None = None, retain_graph: builtins.bool | None = None,
-                 create_graph: builtins.bool = False, inputs: Any = None) -> None:
-        """Add the gradient of <self, gradient> to `.grad` of every leaf it depends on (or of `inputs`). A scalar needs
-        no gradient. RuntimeError for another shape without one, and when called twice without retain_graph.
-
-        >>> x = tn.tensor(3.0, requires_grad=True)
-        >>> (x * x).backward(); x.grad
-        tensor(6.)
+        >>> tn.ones(1).requires_grad_()
+        tensor([1.], requires_grad=True)
         """
-        engine.backward(self, gradient, retain_graph, create_graph, inputs)
-
-    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
-        """Set requires_grad of a leaf; returns the tensor. RuntimeError for integers, and to clear it of a result."""
         if requires_grad:
             self.refresh()
             self.track()
@@ -209,8 +124,33 @@ class Tensor(Variable):
             self.place = None
         return self
 
+    def backward(self, gradient: Tensor | None = None, retain_graph: Bool | None = None, create_graph: Bool = False,
+                 inputs: Any = None) -> None:
+        """Add the gradient of <self, gradient> to `.grad` of every leaf it depends on (or of `inputs`). A scalar needs
+        no gradient. RuntimeError for another shape without one, and when called twice without retain_graph.
+
+        >>> x = tn.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward(); x.grad
+        tensor(6.)
+        """
+        engine.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    @property
+    def retains_grad(self) -> Bool:
+        """Whether retain_grad() was called.
+
+        >>> tn.ones(1).retains_grad
+        False
+        """
+        return not self.is_leaf and any(last for last, _ in self.place.hooks or ())
+
     def retain_grad(self) -> None:
-        """Have backward() fill `.grad` of this tensor, though it is no leaf."""
+        """Have backward() fill `.grad` of this tensor, though it is no leaf.
+
+        >>> y = tn.ones(1, requires_grad=True) * 2
+        >>> y.retain_grad(); y.backward(); y.grad
+        tensor([1.])
+        """
         if self.refresh() is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if not self.is_leaf and not self.retains_grad:
@@ -218,100 +158,33 @@ class Tensor(Variable):
 
     def register_hook(self, hook: Any) -> Handle:
         """Call hook(grad) when the gradient of this tensor is known; what it returns, if anything, replaces it.
-        `remove()` of the result takes it away."""
+        `remove()` of the result takes it away.
+
+        >>> x = tn.ones(1, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (x * 2).backward(); x.grad
+        tensor([20.])
+        """
         return self.add_hook(hook)
 
     def detach(self) -> Tensor:
-        """The same memory without history: no gradient flows through it."""
+        """The same memory without history: no gradient flows through it.
+
+        >>> (tn.ones(1, requires_grad=True) * 2).detach()
+        tensor([2.])
+        """
         return Tensor(self.array)
 
     def detach_(self) -> Tensor:
-        """Forget this tensor's history."""
+        """Forget this tensor's history. RuntimeError for a view.
+
+        >>> (tn.ones(1, requires_grad=True) * 2).detach_().requires_grad
+        False
+        """
         if self.base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self.place = None
         return self
-
-    def clone(self) -> Tensor:
-        """A copy in memory of its own; gradients flow through it.
-
-        >>> tn.tensor([1.0]).clone()
-        tensor([1.])
-        """
-        return ops.clone(self)
-
-    # ---- conversions
-    def item(self) -> Any:
-        """The Python number of a tensor with one element. RuntimeError for more."""
-        if self.array.size != 1:
-            raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
-        return self.array.item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers."""
-        return self.array.tolist()
-
-    def numpy(self, *, force: builtins.bool = False) -> Any:
-        """The elements as a NumPy array that shares this memory. RuntimeError if it requires grad, unless force."""
-        if self.refresh() is not None and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        return self.array
-
-    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> Any:
-        a = self.numpy()
-        if copy is None:
-            return a if dtype is None else a.astype(dtype, copy=False)
-        return np.array(a, dtype, copy=copy)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        if self.refresh() is not None:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
-
-    def to(self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: builtins.bool = False,
-           copy: builtins.bool = False) -> Tensor:
-        """The tensor in another dtype and/or on another device: to(dtype), to(device), to(device, dtype), to(other).
-        Itself if nothing changes, unless copy.
-
-        >>> tn.tensor([1.5]).to(tn.int64)
-        tensor([1])
-        """
-        for a in args:
-            if isinstance(a, Variable):
-                dtype = a.array.dtype
-            elif isinstance(a, (str, Device)):
-                device = a
-            elif a is not None and not isinstance(a, builtins.bool):
-                dtype = as_dtype(a)
-        if device is not None:
-            Device(device)  # raises for one that is not here
-        wanted = self.array.dtype if dtype is None else as_dtype(dtype)
-        if wanted != self.array.dtype:
-            return cast(self, dtype=wanted)
-        return self.clone() if copy else self
-
-    def cpu(self) -> Tensor:
-        """The tensor in main memory."""
-        return self.to("cpu")
-
-    def cuda(self, device: Any = None) -> Tensor:
-        """The tensor on a GPU. RuntimeError where there is none."""
-        return self.to("cuda" if device is None else device)
-
-    def type(self, dtype: Any = None) -> Any:
-        """Cast to dtype; without one, the name of the type."""
-        if dtype is not None:
-            return self.to(as_dtype(dtype))
-        names = {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-                 "float16": "Half", "float32": "Float", "float64": "Double"}
-        return f"tn.{names[self.array.dtype.name]}Tensor"
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """Cast to the dtype of other."""
-        return self.to(other.dtype)
 
     # ---- indexing
     def __getitem__(self, index: Any) -> Tensor:
@@ -331,63 +204,37 @@ class Tensor(Variable):
                 value = cast(value, dtype=self.dtype)
             write(self, set_at(self, value, index=index), own=True)
 
-    def __len__(self) -> builtins.int:
-        if not self.array.ndim:
-            raise TypeError("len() of a 0-d tensor")
-        return self.array.shape[0]
-
     def __iter__(self) -> Iterator[Tensor]:
         if not self.array.ndim:
             raise TypeError("iteration over a 0-d tensor")
         return iter(ops.unbind(self))
 
-    def __contains__(self, value: Any) -> builtins.bool:
-        return builtins.bool((self == value).array.any())
+    def __contains__(self, value: Any) -> Bool:
+        return Bool((self == value).array.any())
 
-    # ---- as a Python value
-    def __bool__(self) -> builtins.bool:
-        if self.array.size != 1:
-            what = "no values" if not self.array.size else "more than one value"
-            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous; use .any() or .all()")
-        return builtins.bool(self.array.item())
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order: the transpose of a matrix. A view.
 
-    def __float__(self) -> builtins.float:
-        return builtins.float(self.item())
+        >>> tn.zeros(2, 3).T.shape
+        (3, 2)
+        """
+        return ops.permute(self, dims=tuple(reversed(range(self.ndim))))
 
-    def __int__(self) -> builtins.int:
-        return builtins.int(self.item())
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged: each matrix of a batch transposed. A view.
 
-    def __index__(self) -> builtins.int:
-        if self.array.size != 1 or self.array.dtype.kind == "f":
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return builtins.int(self.array.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if not self.array.ndim else format(repr(self), spec)
-
-    def __repr__(self) -> str:
-        fn = self.grad_fn
-        return tensor_repr(self.array, requires_grad=self.requires_grad, grad_fn=fn and fn.name())
-
-    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
-        if id(self) in memo:
-            return memo[id(self)]
-        if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                               "protocol at the moment: detach() or clone() this one first")
-        new = memo[id(self)] = _rebuild(builtins.type(self), self.array.copy(), self.place is not None, {})
-        new.gradient = copy.deepcopy(self.gradient, memo)
-        vars_ = getattr(self, "__dict__", None)
-        if vars_:
-            new.__dict__.update(copy.deepcopy(vars_, memo))
-        return new
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("only leaves can be pickled: detach() the tensor first")
-        return _rebuild, (builtins.type(self), self.array, self.place is not None, getattr(self, "__dict__", {}))
+        >>> tn.zeros(5, 2, 3).mT.shape
+        (5, 3, 2)
+        """
+        if self.ndim < 2:
+            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D "
+                               f"tensor.")
+        return ops.transpose(self, -2, -1)
 
     # ---- operators
+    __hash__ = Value.__hash__  # a class that defines __eq__ must say so
     __neg__, __add__, __sub__, __mul__, __truediv__, __floordiv__, __mod__, __pow__ = _operators(
         ops.neg, ops.add, ops.sub, ops.mul, ops.true_divide, ops.floor_divide, ops.remainder, ops.pow)
     __radd__, __rsub__, __rmul__, __rtruediv__, __rfloordiv__, __rmod__, __rpow__ = map(_reflected, (
@@ -397,7 +244,7 @@ class Tensor(Variable):
     __eq__, __ne__, __lt__, __le__, __gt__, __ge__ = _operators(ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge)
     __and__, __or__, __xor__, __invert__ = _operators(bitwise_and, bitwise_or, bitwise_xor, bitwise_not)
     __rand__, __ror__, __rxor__ = map(_reflected, (bitwise_and, bitwise_or, bitwise_xor))
-    __iand__, __ior__, __ixor__ = map(in_place, (__and__, __or__, __xor__))
+    __iand__, __ior__, __ixor__ = _in_place(__and__, __or__, __xor__)
     __matmul__, __abs__ = ops.matmul, ops.abs.operator
 
     def __rmatmul__(self, other: Any) -> Any:
@@ -419,11 +266,15 @@ class Tensor(Variable):
         ops.round, ops.maximum, ops.minimum, ops.atan2, ops.clamp_min, ops.clamp_max, ops.nan_to_num)
     eq, ne, lt, le, gt, ge = ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge
     logical_and, logical_or, logical_xor = ops.logical_and, ops.logical_or, ops.logical_xor
-    div, clamp, lerp, addcmul = ops.div, ops.clamp, ops.lerp, ops.addcmul
+    div, clamp, lerp, addcmul, clone = ops.div, ops.clamp, ops.lerp, ops.addcmul, ops.clone
     isclose, allclose, equal = ops.isclose, ops.allclose, ops.equal
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
-        """self where condition is true, else other."""
+        """self where condition is true, else other.
+
+        >>> tn.ones(2).where(tn.tensor([True, False]), 0.0)
+        tensor([1., 0.])
+        """
         return ops.where(condition, self, other)
 
     # ---- reductions and orders
@@ -442,23 +293,43 @@ class Tensor(Variable):
     repeat_interleave, contiguous = ops.repeat_interleave, ops.contiguous
 
     def reshape(self, *shape: Any) -> Tensor:
-        """The elements under another shape, one size of which may be -1: reshape(2, -1) or reshape((2, -1))."""
+        """The elements under another shape, one size of which may be -1: reshape(2, -1) or reshape((2, -1)).
+
+        >>> tn.arange(6).reshape(2, -1).shape
+        (2, 3)
+        """
         return ops.reshape(self, shape=sizes(shape))
 
     def permute(self, *dims: Any) -> Tensor:
-        """The axes in another order: permute(2, 0, 1) or permute((2, 0, 1)). A view."""
+        """The axes in another order: permute(2, 0, 1) or permute((2, 0, 1)). A view.
+
+        >>> tn.zeros(2, 3, 4).permute(2, 0, 1).shape
+        (4, 2, 3)
+        """
         return ops.permute(self, dims=sizes(dims))
 
     def expand(self, *size: Any) -> Tensor:
-        """Axes of size 1 read over and over to fill these sizes; -1 keeps one. A view."""
+        """Axes of size 1 read over and over to fill these sizes; -1 keeps one. A view.
+
+        >>> tn.zeros(3, 1).expand(-1, 4).shape
+        (3, 4)
+        """
         return ops.expand(self, shape=sizes(size))
 
     def repeat(self, *repeats: Any) -> Tensor:
-        """Laid repeats[k] times along axis k. A copy."""
+        """Laid repeats[k] times along axis k. A copy.
+
+        >>> tn.tensor([1, 2]).repeat(2)
+        tensor([1, 2, 1, 2])
+        """
         return ops.repeat(self, repeats=sizes(repeats))
 
     def flip(self, *dims: Any) -> Tensor:
-        """In reverse order along these axes. A copy."""
+        """In reverse order along these axes. A copy.
+
+        >>> tn.tensor([1, 2]).flip(0)
+        tensor([2, 1])
+        """
         return ops.flip(self, dims=sizes(dims))
 
     # ---- indices and matrices
@@ -486,54 +357,31 @@ class Tensor(Variable):
         ops.index_put)
     normal_, uniform_, bernoulli_, random_, exponential_ = (
         sampling.normal_, sampling.uniform_, sampling.bernoulli_, sampling.random_, sampling.exponential_)
-    write = write
 
     def fill_(self, value: Any) -> Tensor:
-        """Set every element to value."""
+        """Set every element to value.
+
+        >>> tn.zeros(2).fill_(3)
+        tensor([3., 3.])
+        """
         return write(self, scalar_or_tensor(value, self))
 
     def zero_(self) -> Tensor:
-        """Set every element to 0."""
+        """Set every element to 0.
+
+        >>> tn.ones(2).zero_()
+        tensor([0., 0.])
+        """
         return self.fill_(0)
 
-    def copy_(self, src: Any, non_blocking: builtins.bool = False) -> Tensor:
-        """Set the elements to those of src, cast and broadcast to this tensor's dtype and shape."""
+    def copy_(self, src: Any, non_blocking: Bool = False) -> Tensor:
+        """Set the elements to those of src, cast and broadcast to this tensor's dtype and shape.
+
+        >>> tn.zeros(2).copy_(tn.tensor([1, 2]))
+        tensor([1., 2.])
+        """
         src = scalar_or_tensor(src, self)
         return write(self, cast(src, dtype=self.dtype) if src.dtype != self.dtype else src)
 
-    # ---- casts (last: their names are those of Python's types)
-    def half(self) -> Tensor:
-        """Cast to float16."""
-        return self.to(half_dtype)
 
-    def double(self) -> Tensor:
-        """Cast to float64."""
-        return self.to(float64)
-
-    def long(self) -> Tensor:
-        """Cast to int64."""
-        return self.to(int64)
-
-    def float(self) -> Tensor:
-        """Cast to float32."""
-        return self.to(float32)
-
-    def int(self) -> Tensor:
-        """Cast to int32."""
-        return self.to(int32)
-
-    def bool(self) -> Tensor:
-        """Cast to bool."""
-        return self.to(bool_dtype)
-
-
-def _rebuild(cls: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
-    """A leaf of this class, for copies and pickles."""
-    t = cls.__new__(cls)
-    Variable.__init__(t, array)
-    if requires_grad:
-        t.track()
-    if attributes:
-        t.__dict__.update(attributes)
-    return t
-
+Variable.public = Tensor

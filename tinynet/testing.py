@@ -37,7 +37,7 @@ def assert_close(actual: Any, expected: Any, *, rtol: float | None = None, atol:
     >>> tn.testing.assert_close(tn.tensor([1.0]), tn.tensor([1.0 + 1e-7]))
     >>> tn.testing.assert_close(tn.tensor([1, 2]), tn.tensor([1, 3]))
     Traceback (most recent call last):
-    AssertionError: Tensor-likes are not equal! ...
+    AssertionError: Tensor-likes are not equal!...
     """
     if (rtol is None) != (atol is None):
         raise ValueError(f"rtol and atol must both be specified or both be unspecified, but got rtol={rtol} "
@@ -68,14 +68,13 @@ def compare(actual: Any, expected: Any, rtol: float | None, atol: float | None, 
         raise TypeError("assert_close compares tensors, arrays and numbers (and sequences and mappings of "
                         f"them), not {type(actual).__name__} and "
                         f"{type(expected).__name__}{where and f' at item {where}'}")
-    numbers = not hasattr(actual, "dtype") and not hasattr(expected, "dtype")
     if a.shape != e.shape:
         fail(f"The values for attribute 'shape' do not match: {a.shape} != {e.shape}.", where, msg)
-    if check_dtype and not numbers and a.dtype != e.dtype:
+    if check_dtype and a.dtype != e.dtype:
         fail(f"The values for attribute 'dtype' do not match: {a.dtype} != {e.dtype}.", where, msg)
     loosest = [max(pair) for pair in zip(*(TOLERANCE.get(x.dtype.name, EXACT) for x in (a, e)), strict=True)]
     r, t = loosest if rtol is None or atol is None else (rtol, atol)
-    report = mismatch(a, e, r, t, equal_nan, "Scalars" if numbers else "Tensor-likes")
+    report = mismatch(a, e, r, t, equal_nan)
     if report:
         fail(report, where, msg)
 
@@ -87,7 +86,7 @@ def as_array(a: Any) -> Any:
     return np.asarray(a) if isinstance(a, (np.ndarray, np.generic, int, float, bool)) else None
 
 
-def mismatch(a: Any, e: Any, rtol: float, atol: float, equal_nan: bool, what: str) -> str:
+def mismatch(a: Any, e: Any, rtol: float, atol: float, equal_nan: bool) -> str:
     """What to say of two arrays of one shape that differ by more than is allowed; "" if they do not."""
     wide = np.result_type(a, e)
     x, y = (z.astype(wide if wide.kind == "f" else np.int64) for z in (a, e))
@@ -99,6 +98,7 @@ def mismatch(a: Any, e: Any, rtol: float, atol: float, equal_nan: bool, what: st
         fine = fine | ((x != x) & (y != y))
     if np.all(fine):
         return ""
+    what = "Tensor-likes" if a.ndim else "Scalars"
     lines = [f"{what} are not {'close' if rtol or atol else 'equal'}!", ""]
     if what == "Scalars":
         return "\n".join([*lines, f"Expected {e.item()} but got {a.item()}.",
@@ -132,7 +132,12 @@ def hypothesis() -> tuple[Any, Any]:
 
 
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4) -> Any:
-    """Strategy: shapes, as tuples; min_side=0 to include tensors without elements."""
+    """Strategy: shapes, as tuples; min_side=0 to include tensors without elements.
+
+    >>> from hypothesis import find  # the simplest there is
+    >>> find(tn.testing.shapes(), lambda shape: len(shape) == 2)
+    (1, 1)
+    """
     return hypothesis()[1].array_shapes(min_dims=min_dims, max_dims=max_dims,
                                         min_side=min_side, max_side=max_side)
 
@@ -140,7 +145,12 @@ def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: in
 def arrays(shape: Any = None, dtype: Any = float64, min_value: float = -4.0, max_value: float = 4.0,
            contiguous: bool = False) -> Any:
     """Strategy: arrays of a shape (or of shapes from a strategy). Unless `contiguous`, their memory is laid
-    out in any of the ways that views have: axes in another order, strides with gaps, backwards."""
+    out in any of the ways that views have: axes in another order, strides with gaps, backwards.
+
+    >>> from hypothesis import find
+    >>> find(tn.testing.arrays((3,), tn.int64, 0, 0), lambda a: a.strides == (16,))
+    array([0, 0, 0])
+    """
     st, _ = hypothesis()
     dtype = np.dtype(dtype)
     sizes = shapes() if shape is None else shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
@@ -168,7 +178,12 @@ def arrays(shape: Any = None, dtype: Any = float64, min_value: float = -4.0, max
 
 def tensors(shape: Any = None, dtype: Any = float64, min_value: float = -4.0, max_value: float = 4.0,
             contiguous: bool = False, requires_grad: bool = False) -> Any:
-    """Strategy: tensors, as `arrays`."""
+    """Strategy: tensors, as `arrays`.
+
+    >>> from hypothesis import find
+    >>> find(tn.testing.tensors((2,), tn.int64, 0, 0), lambda t: True)
+    tensor([0, 0])
+    """
     def make(a: Any) -> Tensor:
         t = Tensor(a)
         return t.requires_grad_() if requires_grad else t
@@ -176,13 +191,22 @@ def tensors(shape: Any = None, dtype: Any = float64, min_value: float = -4.0, ma
 
 
 def broadcastable(n: int = 2, max_dims: int = 3, max_side: int = 4) -> Any:
-    """Strategy: n shapes that broadcast with each other."""
+    """Strategy: n shapes that broadcast with each other.
+
+    >>> from hypothesis import find
+    >>> find(tn.testing.broadcastable(), lambda shapes: len(shapes[0]) > len(shapes[1]))
+    ((1,), ())
+    """
     drawn = hypothesis()[1].mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, max_side=max_side)
     return drawn.map(lambda result: result.input_shapes)
 
 
 class ConvConfig(NamedTuple):
-    """A convolution that can be computed: shapes of input and weight, and the options."""
+    """A convolution that can be computed: shapes of input and weight, and the options.
+
+    >>> tn.testing.ConvConfig((1, 2, 5, 5), (3, 2, 3, 3), (1, 1), (0, 0), (1, 1), 1).options["stride"]
+    (1, 1)
+    """
 
     x: tuple[int, ...]
     w: tuple[int, ...]
@@ -199,7 +223,12 @@ class ConvConfig(NamedTuple):
 
 
 def conv_configs(dims: int = 2, max_batch: int = 3, max_channels: int = 4, max_kernel: int = 3) -> Any:
-    """Strategy: ConvConfigs, with strides, paddings, dilations, groups, and pixels that no window reaches."""
+    """Strategy: ConvConfigs, with strides, paddings, dilations, groups, and pixels that no window reaches.
+
+    >>> from hypothesis import find
+    >>> find(tn.testing.conv_configs(), lambda c: c.groups == 2).w
+    (2, 1, 1, 1)
+    """
     st, _ = hypothesis()
 
     def build(draw: Any) -> ConvConfig:

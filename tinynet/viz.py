@@ -1,5 +1,4 @@
-"""Pictures of a training: curves, a confusion matrix, images. Each returns the Axes it drew on, and can be
-given them.
+"""Pictures of a training: curves, a confusion matrix, images. Each returns its Axes, or draws on Axes given.
 
 matplotlib is imported when a picture is asked for, not before, and works without a display.
 """
@@ -55,8 +54,7 @@ def plot_history(history: Any, quantities: str | Sequence[str] | None = None, ax
 
 
 def plot_confusion(matrix: Any, labels: Sequence[Any] | None = None, ax: Any = None) -> Any:
-    """A confusion matrix (rows: true, columns: predicted) as shaded squares with their counts; returns the
-    Axes.
+    """A confusion matrix (rows: true, columns: predicted) as shaded counts; returns its Axes.
 
     Each row is shaded by its share of that row, so that a rare class is as readable as a frequent one.
 
@@ -90,8 +88,7 @@ def plot_confusion(matrix: Any, labels: Sequence[Any] | None = None, ax: Any = N
 
 
 def plot_images(images: Any, titles: Sequence[Any] | None = None, columns: int = 8, ax: Any = None) -> Array:
-    """Images in rows of `columns`, dark ink on light for one channel, with a title over each; returns an
-    array of Axes.
+    """Images in rows of `columns`, one channel as dark ink on light, titles above; returns an array of Axes.
 
     images: N x H x W, N x 1 x H x W or N x 3 x H x W (colours in [0, 1] or bytes).
 

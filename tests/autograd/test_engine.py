@@ -312,3 +312,32 @@ def test_gradients_have_the_dtype_and_shape_of_their_leaf():
     (a * b).sum().backward()
     assert (a.grad.dtype, a.grad.shape) == (tn.float32, (3,))
     assert (b.grad.dtype, b.grad.shape) == (tn.float64, (2, 1))
+
+
+def test_one_output_of_several_has_one_gradient_whoever_asks():
+    """Under create_graph the places of outputs are made anew: they must count as the same."""
+    x = leaf()
+    std, mean = tn.std_mean(x)
+    seen = []
+    std.register_hook(lambda g: seen.append(g.item()))
+    first, = tn.autograd.grad(std, x, create_graph=True)
+    (first * first).sum().backward(retain_graph=True)
+    assert len(seen) == 2, "once in each walk, though the second meets the output in std's own rule only"
+    dstd, dmean = tn.autograd.grad((first * first).sum() + mean * 0.0, (std, mean), retain_graph=True)
+    assert dstd.item() != 0.0
+    assert dmean.item() == pytest.approx(seen[-1] * 0.0 + dmean.item())
+    assert tn.gradcheck(lambda x: tn.autograd.grad(tn.autograd.grad(tn.std(x), x, create_graph=True)[0].square().sum(), x,
+                                                   create_graph=True)[0], x)
+
+
+def test_a_cast_to_integers_ends_the_history():
+    x = leaf()
+    assert not x.long().requires_grad
+    assert not x.sum(dtype=tn.int64).requires_grad
+    assert x.half().requires_grad
+
+
+@pytest.mark.parametrize("f", [tn.sum, tn.exp, tn.sort, tn.reshape])
+def test_what_is_no_tensor_is_refused(f):
+    with pytest.raises(TypeError, match=r"must be Tensor|missing required"):
+        f([1.0, 2.0])

@@ -18,7 +18,7 @@ class Mirror:
     header) as they came.
 
     ranges=False: answers 200 with the whole file, whatever was asked. cut: breaks off after that many bytes
-    of a body. status: answers every request with it. pause: seconds between the pieces of a body (of 1,000 bytes).
+    of a body. status: answers every request with it. pause: seconds between the pieces of 1,000 bytes.
     """
 
     def __init__(self, files=None, ranges=True, cut=None, status=None, pause=0.0):

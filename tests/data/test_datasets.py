@@ -128,7 +128,7 @@ def test_mnist_is_downloaded_into_the_root_that_was_given(small, monkeypatch, Mi
 
 def test_without_download_the_error_says_where_it_looked(small, monkeypatch):
     monkeypatch.setenv("TINYNET_DATA", str(small / "shelf"))
-    with pytest.raises(RuntimeError, match=r"train-images.* not found in .*shelf.* or .*cache.*download=True"):
+    with pytest.raises(RuntimeError, match=r"train-images.* not found in .*shelf.* or .*cache.*download=T"):
         datasets.mnist(download=False)
 
 
@@ -173,7 +173,7 @@ RAW = gzip.decompress(LABELS)
     (b"", r"starts with '', expected '00 00 08 01'"),
     (b"plain bytes", "not a whole gzip file"),
     (LABELS[:-9], "not a whole gzip file"),
-    (LABELS[:20] + b"\xff\xff" + LABELS[22:], "not a whole gzip file"),
+    (LABELS[:10] + b"\xff" + LABELS[11:], "not a whole gzip file .*invalid block type"),
     (idx(np.zeros((2, 3))), r"no idx file of 1-dimensional bytes: it starts with '00 00 08 02'"),
     (gzip.compress(b"\0\0\x0d\x01" + RAW[4:]), r"starts with '00 00 0d 01', expected '00 00 08 01'"),
     (gzip.compress(RAW[:6]), "its header promises"),

@@ -21,6 +21,21 @@ def leaf(a):
 
 
 # ---- cross-entropy
+def test_a_mean_over_labels_is_weighted():
+    log_p = tn.tensor([[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]], dtype=tn.float64).log()
+    labels, weight = tn.tensor([0, 1, 0]), tn.tensor([1.0, 3.0], dtype=tn.float64)
+    a, b = np.log(2), np.log(4 / 3)
+    for loss in (F.cross_entropy, F.nll_loss):
+        assert loss(log_p, labels).item() == pytest.approx((a + b + a) / 3)
+        assert loss(log_p, labels, weight).item() == pytest.approx((a + 3 * b + a) / 5)
+        assert loss(log_p, labels, weight, ignore_index=0).item() == pytest.approx(b)
+        assert loss(log_p, labels, weight, ignore_index=1).item() == pytest.approx(a)
+        assert loss(log_p, labels, weight, reduction="sum").item() == pytest.approx(a + 3 * b + a)
+    one_class, everyone = a + 3 * b + a, 0.5 * (a + 3 * a + np.log(4) + 3 * b + a + 3 * a)
+    smooth = F.cross_entropy(log_p, labels, weight, label_smoothing=0.2)
+    assert smooth.item() == pytest.approx((0.8 * one_class + 0.2 * everyone) / 5)
+
+
 @st.composite
 def labelled(draw):
     """Scores, labels and the arguments of a loss."""

@@ -113,6 +113,7 @@ def test_ties() -> None:
     assert gradient(tn.max, x).tolist() == [[0, 0.5, 0.5], [0, 0, 0]]
     assert gradient(lambda x: tn.max(x, 1).values, x).tolist() == [[0, 1, 0], [1, 0, 0]]
     assert gradient(lambda x: tn.min(x, 1).values, x).tolist() == [[1, 0, 0], [1, 0, 0]]
+    assert gradient(tn.max, [1.0, NAN, NAN]).tolist() == gradient(tn.amin, [1.0, NAN, NAN]).tolist() == [0, 0.5, 0.5]
     assert gradient(lambda x: tn.norm(x, INF, 1), [[-5.0, 5.0]]).tolist() == [[-0.5, 0.5]]
 
 

@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch")
 
 DTYPES = st.sampled_from(["float64", "float32"])
 TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
-REDUCTIONS = st.sampled_from(["none", "mean", "sum"])
 
 
 def tensor_of(library, a, wanted):
@@ -153,26 +152,32 @@ def test_linear(lead, bias, dtype, data):
 # ---- losses
 @st.composite
 def labelled(draw):
-    """Scores, labels, a weight or none, and the other arguments of a loss."""
+    """Scores, labels, a weight for each class, and a label to ignore."""
     shape = draw(st.sampled_from([(3,), (1, 1), (2, 3), (3, 4), (2, 3, 2), (2, 2, 2, 3)]))
     dtype, classes = draw(DTYPES), shape[min(1, len(shape) - 1)]
     scores = draw(arrays(shape, dtype))
     labels = draw(arrays(shape[:1] + shape[2:] if len(shape) > 1 else (), "int64", 0, classes - 1))
-    weight = draw(st.none() | arrays((classes,), dtype, min_value=0.1, max_value=2))
-    options = {"reduction": draw(REDUCTIONS), "ignore_index": draw(st.sampled_from([-100, 0, 1]))}
-    if (labels == options["ignore_index"]).all():
-        options["ignore_index"] = -100
-    return scores, labels, weight, options
+    weight = draw(arrays((classes,), dtype, min_value=0.1, max_value=2))
+    ignore_index = draw(st.sampled_from([-100, 0, 1]))
+    return scores, labels, weight, -100 if (labels == ignore_index).all() else ignore_index
 
 
-@given(labelled(), st.sampled_from([0.0, 0.1, 1.0]))
-def test_cross_entropy_of_labels(case, smoothing):
-    scores, labels, weight, options = case
+def every_kind_of_loss(test):
+    for name, values in (("reduction", ["none", "mean", "sum"]), ("weighted", [False, True])):
+        test = pytest.mark.parametrize(name, values)(test)
+    return settings(max_examples=8)(test)
+
+
+@every_kind_of_loss
+@given(case=labelled(), smoothing=st.sampled_from([0.0, 0.1, 1.0]))
+def test_cross_entropy_of_labels(case, reduction, weighted, smoothing):
+    scores, labels, weight, ignore_index = case
+    options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": smoothing}
 
     def loss(F, x, t, w):
-        return F.cross_entropy(x, t, w, label_smoothing=smoothing, **options)
+        return F.cross_entropy(x, t, w, **options)
 
-    agree(loss, [scores], labels, weight)
+    agree(loss, [scores], labels, weight if weighted else None)
 
 
 def test_labels_of_one_byte():
@@ -181,29 +186,32 @@ def test_labels_of_one_byte():
         agree(lambda F, x, t, name=name: getattr(F, name)(x * x, t), [scores], labels)
 
 
-@given(labelled(), st.sampled_from([0.0, 0.1]), st.data())
-def test_cross_entropy_of_probabilities(case, smoothing, data):
-    scores, _, weight, options = case
+@every_kind_of_loss
+@given(case=labelled(), smoothing=st.sampled_from([0.0, 0.1]), data=st.data())
+def test_cross_entropy_of_probabilities(case, reduction, weighted, smoothing, data):
+    scores, _, weight, _ = case
     target = data.draw(arrays(scores.shape, scores.dtype, min_value=0, max_value=1))
 
     def loss(F, x, q, w):
-        return F.cross_entropy(x, q, w, reduction=options["reduction"], label_smoothing=smoothing)
+        return F.cross_entropy(x, q, w, reduction=reduction, label_smoothing=smoothing)
 
-    agree(loss, [scores, target], weight)
+    agree(loss, [scores, target], weight if weighted else None)
 
 
-@given(labelled())
-def test_nll_loss(case):
-    scores, labels, weight, options = case
+@every_kind_of_loss
+@given(case=labelled())
+def test_nll_loss(case, reduction, weighted):
+    scores, labels, weight, ignore_index = case
 
     def loss(F, x, t, w):
-        return F.nll_loss(F.log_softmax(x, min(1, x.ndim - 1)), t, w, **options)
+        log_p = F.log_softmax(x, min(1, x.ndim - 1))
+        return F.nll_loss(log_p, t, w, ignore_index=ignore_index, reduction=reduction)
 
-    agree(loss, [scores], labels, weight)
+    agree(loss, [scores], labels, weight if weighted else None)
 
 
-@settings(max_examples=10)
-@given(arrays(), REDUCTIONS, st.booleans(), st.data())
+@every_kind_of_loss
+@given(x=arrays(), data=st.data())
 def test_mse_loss(x, reduction, weighted, data):
     y, w = data.draw(arrays(x.shape)), data.draw(arrays(x.shape, min_value=0.1, max_value=2))
 

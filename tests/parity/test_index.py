@@ -320,7 +320,8 @@ def test_the_rest():
         np.array([1, 0, 2, 1]),
     )
     agree(lambda lib, x: x.masked_fill(x > 3, -1), np.arange(6, dtype="u1"))
-    agree(lambda lib, x, v: x.masked_fill(x > 3, v), np.arange(6, dtype="f4"), np.array(1.5))
+    for dtype in ("f4", "i8"):
+        agree(lambda lib, x, v: x.masked_fill(x > 3, v.detach()), np.arange(6, dtype=dtype), np.array(1.5))
     agree(lambda lib, x: x.scatter(0, lib.tensor([[0]]), value=3), x)
 
 

@@ -109,6 +109,7 @@ def test_dtypes(dtype):
     a, b = (np.arange(6).reshape(shape).astype(dtype) for shape in ((2, 3), (3, 2)))
     for f in (
         lambda lib, x, y: x @ y,
+        lambda lib, x, y: x.reshape(1, 2, 3) @ y,
         lambda lib, x, y: lib.einsum("ij,jk->ik", x, y),
         lambda lib, x, y: lib.outer(x[0], y[:, 0]),
         lambda lib, x, y: lib.addmm(x[:, :2], x, y, beta=2, alpha=3),
@@ -321,8 +322,9 @@ def test_cholesky(upper, seed, n, batch):
     root = well_conditioned(seed, *batch, n, n)
     A = root @ np.swapaxes(root, -1, -2) + np.eye(n)
     agree(lambda lib, x: lib.linalg.cholesky(x, upper=upper), A, seed=seed)
-    A += np.triu(np.ones(A.shape), 1) * 100  # reads but one triangle
-    close(tn.linalg.cholesky(tn.tensor(A)), torch.linalg.cholesky(torch.tensor(A)))
+    other = np.tril if upper else np.triu  # the triangle that is not read
+    A += other(np.ones(A.shape), -1 if upper else 1) * 100
+    close(*(lib.linalg.cholesky(lib.tensor(A), upper=upper) for lib in (tn, torch)))
 
 
 @pytest.mark.parametrize("ord", ["fro", "nuc", math.inf, -math.inf, 1, -1, 2, -2, None])

@@ -44,6 +44,8 @@ BAD = {
     "padding mode": lambda lib, nn: nn.Conv2d(1, 1, 3, padding_mode="mirror"),
     "reflection": lambda lib, nn: nn.Conv2d(1, 1, 3, 1, 2, padding_mode="reflect")(lib.zeros(1, 2, 2)),
     "wrapping": lambda lib, nn: nn.Conv2d(1, 1, 3, 1, 3, padding_mode="circular")(lib.zeros(1, 2, 2)),
+    "wrapping a vector": lambda lib, nn: nn.Conv2d(1, 1, 3, 1, 3, padding_mode="circular")(lib.zeros(2)),
+    "negative padding": lambda lib, nn: nn.Conv2d(1, 1, 3, padding=-1)(lib.zeros(1, 9, 9)),
     "negative kernel": lambda lib, nn: nn.Conv2d(1, 1, -1),
     "negative size": lambda lib, nn: nn.Linear(-1, 2),
     "size of a float": lambda lib, nn: nn.Linear(2.5, 2),
@@ -370,7 +372,7 @@ def printed_parameter(lib, nn):
 
 def copies(lib, nn):
     m = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-    m.add_module("tied", m[0])
+    m.register_module("tied", m[0])
     m(lib.ones(1, 2)).sum().backward()
     facts = []
     for twin in (copy.deepcopy(m), pickle.loads(pickle.dumps(m))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_state_goes_from_one_library_to_the_other(seed, optimizer, to_torch, ste
         a.load_state_dict(ours)
     else:
         a.load_state_dict(converted(theirs, tn.tensor))
-        b.load_state_dict(theirs)
+        b.load_state_dict(copy.deepcopy(theirs))  # PyTorch would go on in the very same buffers
     both.rng, fresh.rng = np.random.default_rng(seed + 1), np.random.default_rng(seed + 1)
     for _ in range(5):
         both.step()

@@ -159,10 +159,13 @@ def broadcast_axes(small: tuple[int, ...], large: tuple[int, ...]) -> tuple[int,
     return (*range(lead), *(k + lead for k, s in enumerate(small) if s != large[k + lead]))
 
 
-def mask_inverted(e: Evidence) -> str | None:
+def elsewhere(e: Evidence) -> str | None:
     a, n = e.analytic != 0, np.abs(e.numeric) > 1e-9 * np.abs(e.numeric).max()
-    if n.all() or (a == n).any():
+    if (a & n).any():
         return None
+    if not (a | n).all():
+        return ("wrong place: the gradient goes to elements on which the output does not depend, and none "
+                "to those on which it does.")
     return ("mask inverted: the gradient is zero just where the slope is not, and not zero where it is: a "
             "condition in the rule is the wrong way round.")
 
@@ -200,4 +203,4 @@ def edges_only(e: Evidence) -> str | None:
 
 HYPOTHESES: list[Callable[[Evidence], str | None]] = [
     non_finite, superfluous, all_zeros, accumulates, grad_output_ignored, constant_ratio, transposed,
-    reversed_axes, missing_sum, mask_inverted, term_missing, shifted, edges_only]
+    reversed_axes, missing_sum, elsewhere, term_missing, shifted, edges_only]

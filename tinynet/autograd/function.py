@@ -17,7 +17,6 @@ class FunctionCtx:
         self._saving: tuple[Any, ...] = ()
         self._fetch: Any = None
         self._undifferentiable: tuple[Any, ...] = ()
-        self._dirty: tuple[Any, ...] = ()
         self._materialize = True
         self.needs_input_grad: tuple[bool, ...] = ()
 
@@ -37,10 +36,6 @@ class FunctionCtx:
     def mark_non_differentiable(self, *outputs: Any) -> None:
         """These outputs have no gradient."""
         self._undifferentiable = outputs
-
-    def mark_dirty(self, *inputs: Any) -> None:
-        """These inputs were changed in place and are returned."""
-        self._dirty = inputs
 
     def set_materialize_grads(self, value: bool) -> None:
         """False: backward gets None, not zeros, for an output nobody used."""
@@ -149,7 +144,7 @@ class Function:
         outs = [wrap(o.array) if any(o is a for a in args) else o for o in returned]
         if record is not None and any(ctx.needs_input_grad):
             cls._record(record, ctx, args, places, outs, returned)
-        ctx._saving = ctx._undifferentiable = ctx._dirty = ()
+        ctx._saving = ctx._undifferentiable = ()
         return tuple(outs) if isinstance(out, (tuple, list)) else outs[0]
 
     @classmethod

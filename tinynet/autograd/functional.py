@@ -88,19 +88,18 @@ def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, s
             [ 0., 12.]])
     """
     def single(*xs: Any) -> Any:
-        out = func(*xs)
-        if not isinstance(out, Variable):
+        (out, *others), is_tuple = results(func, xs, "hessian", strict)
+        if is_tuple or others:
             raise RuntimeError("The function given to hessian should return a single Tensor")
         if out.array.size != 1:
-            raise RuntimeError("The Tensor returned by the function given to hessian should contain a "
-                               "single element")
-        return out.reshape(())  # type: ignore[attr-defined]
+            raise RuntimeError("The Tensor returned by the function given to hessian should contain a single element")
+        return out.reshape(())
 
     def slope(*xs: Any) -> Any:
-        found = jacobian(single, xs, create_graph=True, strict=strict)
+        found = jacobian(single, xs, create_graph=True)
         if strict:
-            demand(found, "The jacobian of the user-provided function with respect to input {} is "
-                          "independent of the input.")
+            demand(found, "While computing the hessian, found that the jacobian of the user-provided function with "
+                          "respect to input {} is independent of the input.")
         return found
 
     found = jacobian(slope, inputs, create_graph=create_graph, strict=strict)
@@ -109,11 +108,10 @@ def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, s
 
 def joined(rows: list[Any], out: Any, x: Any) -> Any:
     """The gradients of the elements of out with respect to x, in one tensor."""
-    from tinynet.ops.shape import stack
-
-    if not rows:
-        return wrap(backend(x.array).zeros((*out.shape, *x.shape), x.array.dtype))
-    return stack(rows, dim=0).reshape((*out.shape, *x.shape))
+    whole = wrap(backend(x.array).zeros((len(rows), *x.shape), x.array.dtype))
+    for k, row in enumerate(rows):
+        whole[k] = row
+    return whole.reshape((*out.shape, *x.shape))
 
 
 # ---- inputs, outputs and the structure of results
@@ -196,6 +194,8 @@ def fill(grads: Sequence[Any], like: Sequence[Any], strict: bool, create_graph: 
 
 def demand(tensors: Sequence[Any], message: str) -> None:
     for k, t in enumerate(tensors):
+        if t is None:
+            message = "The output of the user-provided function is independent of input {}."
         if t is None or t.refresh() is None:
             raise RuntimeError(message.format(k) + " This is not allowed in strict mode.")
 

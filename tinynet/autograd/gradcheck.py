@@ -122,5 +122,5 @@ def finish(result: GradcheckResult, func: Any, args: list[Any], raise_exception:
     if not result:
         result.culprit = first_fault(func, args, result.order)
         if raise_exception:
-            raise GradcheckError(result)
+            raise GradcheckError(result) from result.cause
     return result

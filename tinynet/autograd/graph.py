@@ -54,7 +54,7 @@ class Node:
     `args` holds, for each argument, the array, its shape or None, as the rules asked (a tuple if no array is held);
     `out` the output, or a tuple with an entry for each; `shape` and `dtype` describe the output(s)."""
 
-    __slots__ = ("args", "dtype", "hooks", "inputs", "op", "options", "out", "seq", "shape")
+    __slots__ = ("args", "dtype", "hooks", "inputs", "op", "options", "out", "pick_hooks", "seq", "shape")
     stack: str | None = None  # the user's line, where traced
     made: str | None = None
 
@@ -99,13 +99,29 @@ def _floats(values: Iterable[Any]) -> list[Any]:
 
 
 class Pick:
-    """One output of a node with several."""
+    """One output of a node with several. Any two of the same output are equal, and share their hooks: a node must not
+    point to its picks."""
 
-    __slots__ = ("dtype", "hooks", "index", "node", "seq", "shape")
+    __slots__ = ("dtype", "index", "node", "seq", "shape")
 
     def __init__(self, node: Node, index: int) -> None:
-        self.seq, self.node, self.index, self.hooks = node.seq + 0.5, node, index, None
+        self.seq, self.node, self.index = node.seq + 0.5, node, index
         self.shape, self.dtype = node.shape[index], node.dtype[index]
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Pick and self.node is other.node and self.index == other.index
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.index))
+
+    @property
+    def hooks(self) -> Any:
+        """The hooks on the gradient of this output."""
+        return getattr(self.node, "pick_hooks", {}).get(self.index)
+
+    @hooks.setter
+    def hooks(self, new: Any) -> None:
+        self.node.pick_hooks = {**getattr(self.node, "pick_hooks", {}), self.index: new}
 
     @property
     def inputs(self) -> tuple[Place, ...]:

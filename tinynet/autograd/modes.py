@@ -133,8 +133,8 @@ class detect_anomaly(_Mode):
     """Record the user's line with every op; a backward that meets a nan or inf raises RuntimeError and names the op
     and the line that made the first one. Slow: for finding a fault.
 
-    >>> x = tn.tensor(-1.0, requires_grad=True)
-    >>> with tn.autograd.detect_anomaly(): (x.log() * 0).backward()
+    >>> x = tn.tensor(0.0, requires_grad=True)
+    >>> with tn.autograd.detect_anomaly(): (x.sqrt() * 0).backward()
     Traceback (most recent call last):
     RuntimeError: ...
     """

@@ -32,12 +32,32 @@ class Slope:
 
 
 @dataclass
+class Sides:
+    """The slopes of c·f from the two sides."""
+
+    least: float
+    greatest: float
+    noise: float  # their error
+    sharp: bool  # whether they differ
+
+    def allow(self, value: float, slack: float, error: float) -> bool:
+        """Whether the value lies between them. (They must be known better than the error that this would excuse.)"""
+        margin = slack + self.noise
+        return self.noise < 0.3 * error and self.least - margin <= value <= self.greatest + margin
+
+
+@dataclass
 class Ruler:
     """How slopes are measured."""
 
     eps: float = 1e-6  # the smallest step
     precision: float = 2.0**-52  # the distance from 1.0 to the next number of the dtype
     c: Array = None  # the weight of each output
+
+    @property
+    def unit(self) -> float:
+        """Slopes below this may be what rounding leaves of zero."""
+        return 10 * self.precision**0.8
 
     def steps(self, size: float) -> list[float]:
         """From wide to narrow. `size`: how large the number is that moves. Large ones may move far; tiny ones
@@ -70,28 +90,24 @@ class Ruler:
             bend, nearer = (c @ np.abs(a + b - 2 * here) for a, b in ((far_up, far_down), (up, down)))
             # at half the distance a parabola bends 1/4 as much, a kink 1/2
             slope = Slope(value, doubt, rounding, vector, bool(nearer > 0.4 * bend > 4e2 * self.precision))
-            if doubt < best.doubt:
+            if not best.doubt / (1 + abs(best.value)) <= doubt / (1 + abs(value)):  # or there is none yet
                 best = slope
                 if abs(value - expected) <= 1e-9 * max(abs(value), abs(expected)) + rounding:
                     break
         return best
 
-    def kink(self, at: Line, here: Array, size: float) -> tuple[float, float] | None:
-        """The least and the greatest slope if there is a kink at 0: if the slopes from the two sides differ
-        as much a thousand times nearer. (Where a function is smooth the difference, too, shrinks a thousand
-        times.) Where it jumps the slopes grow without end, and none is wrong."""
-        gaps, steepness = [], []
+    def sides(self, at: Line, here: Array, size: float) -> Sides:
+        """The slopes very near 0, from the left and from the right. At a smooth point they are the same; at a kink they
+        are not; where the function jumps they grow without end, and none is wrong."""
         near = min(math.sqrt(self.precision) * max(size, 1.0), self.precision**0.2 * (size or 1.0))
+        noise, steepness = 10 * self.rounding(here, near), []
         for h in (1e3 * near, near):
             (up, t1), (down, t2) = at(h), at(-h)
             if not t1 > 0 > t2:
-                return None
+                return Sides(math.nan, math.nan, noise, False)
             right, left = self.c * (up - here) / t1, self.c * (down - here) / t2
-            gaps.append(float(np.abs(right - left).sum()))
             steepness.append(float(np.maximum(np.abs(right), np.abs(left)).sum()))
-        noise = 1e2 * self.rounding(here, near)
         if steepness[1] > 1e2 * steepness[0] + noise:
-            return -math.inf, math.inf
-        if gaps[1] > 0.5 * gaps[0] and gaps[1] > 1e-3 * steepness[1] + noise:
-            return float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum())
-        return None
+            return Sides(-math.inf, math.inf, noise, True)
+        sharp = float(np.abs(right - left).sum()) > 1e-3 * steepness[1] + noise
+        return Sides(float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum()), noise, sharp)

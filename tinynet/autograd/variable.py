@@ -1,6 +1,6 @@
 """What the engine knows of a tensor: its array, its place in the graph, its gradient, and what it is a view of.
 
-`tinynet.tensor.Tensor` is the subclass users meet; it registers itself here, so that lower rooms can make one.
+`tinynet.tensor.Tensor` is the subclass users meet; it is entered here as `public`, so that lower rooms can make one.
 """
 from __future__ import annotations
 
@@ -29,10 +29,6 @@ class Variable:
 
     def __init__(self, array: Array, place: Place = None) -> None:
         self.array, self.place, self.gradient, self.base = array, place, None, None
-
-    def __init_subclass__(cls) -> None:
-        if Variable.public is None:
-            Variable.public = cls
 
     # ---- views: (base, path) say how this memory is reached from the tensor that owns it
     def follow(self, source: Variable, step: tuple[Any, ...], blind: bool) -> None:

@@ -126,7 +126,7 @@ class ConcatDataset(Dataset):
         return self.cumulative_sizes[-1]
 
 
-def random_split(dataset: Any, lengths: Sequence[float],
+def random_split(dataset: Any, lengths: Sequence[Any],
                  generator: Generator | None = default_generator) -> list[Subset]:
     """Disjoint random subsets of the given lengths, or of the given fractions where these sum to 1.
 

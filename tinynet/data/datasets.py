@@ -14,6 +14,8 @@ from tinynet.data.idx import read_idx
 from tinynet.dtypes import Array
 from tinynet.ops import from_numpy
 
+__all__ = ["digits", "mnist"]
+
 DIGITS = Path(__file__).parent / "files" / "digits.npz"
 DIGITS_MD5 = "35fa292850aefdac88ea117403394609"
 
@@ -31,8 +33,7 @@ MNIST_MD5 = {
 
 
 def digits(train: bool | None = None) -> TensorDataset:
-    """1,797 images of handwritten digits, 8 x 8; all of them, or the 1,433 to train with or the 364 to test
-    with.
+    """1,797 images of handwritten digits, 8 x 8: all of them, the 1,433 to train with, or the 364 to test.
 
     The test images are the first, sixth, eleventh ... of each class, so both parts have the same share of
     every digit (and the same writers). The file is part of tinynet. Source: E. Alpaydin and C. Kaynak,

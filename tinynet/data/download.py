@@ -14,8 +14,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tinynet.data._progress import progress
 
@@ -88,7 +89,7 @@ def fetch(name: str, mirrors: Sequence[str], md5: str, folder: Path) -> Path:
         f"\nTo place it by hand: download it elsewhere from one of these, put it at {target} (MD5 {md5})")
 
 
-def _try(url: str, part: IO[bytes], md5: str) -> str | None:
+def _try(url: str, part: BufferedRandom, md5: str) -> str | None:
     """Complete the part from this URL: None if its MD5 is now right, else the reason why not."""
     resumed = part.seek(0, os.SEEK_END)
     try:
@@ -110,7 +111,7 @@ def _try(url: str, part: IO[bytes], md5: str) -> str | None:
     return f"wrong checksum: MD5 {actual}, expected {md5}"
 
 
-def _receive(url: str, part: IO[bytes]) -> None:
+def _receive(url: str, part: BufferedRandom) -> None:
     """Append to the part what is missing of the URL's body."""
     have = part.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"User-Agent": "tinynet"})
@@ -138,7 +139,7 @@ def _receive(url: str, part: IO[bytes]) -> None:
         raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
-def _write(part: IO[bytes], chunk: bytes) -> None:
+def _write(part: BufferedRandom, chunk: bytes) -> None:
     try:
         part.write(chunk)
     except OSError as e:  # ours, not the mirror's: there is no use in trying the next one
@@ -150,7 +151,7 @@ def _unwritable(path: Path, e: OSError) -> RuntimeError:
                         "folder with $TINYNET_CACHE")
 
 
-def _put_in_place(part: IO[bytes], target: Path) -> None:
+def _put_in_place(part: BufferedRandom, target: Path) -> None:
     part.flush()
     os.fsync(part.fileno())
     if fcntl is None:
@@ -159,9 +160,8 @@ def _put_in_place(part: IO[bytes], target: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The part, opened for this process alone: a second one waits here rather than write between its
-    lines."""
+def _locked(path: Path) -> Iterator[BufferedRandom]:
+    """The part, opened for this process alone: a second one waits here until the first is done."""
     while True:
         part = open(path, "ab+")  # noqa: SIM115 (closed below, under the condition that it still is the part)
         if fcntl is None:

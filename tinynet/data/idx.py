@@ -16,8 +16,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, ndim: int) -> Array:
-    """The uint8 array in a gzipped idx file of `ndim` dimensions. RuntimeError if the file is not exactly
-    that.
+    """The uint8 array in a gzipped idx file of `ndim` dimensions. RuntimeError if the file is not just that.
 
     Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
     """

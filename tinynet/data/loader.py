@@ -17,8 +17,13 @@ from tinynet.tensor import Tensor
 
 # --- samplers: an order of indices --------------------------------------------------------------------------
 class Sampler:
-    """An iterable of indices (or of lists of them); subclasses write `__iter__`, and `__len__` if they know
-    it."""
+    """An iterable of indices, or of lists of them. A subclass writes `__iter__`, and `__len__` if it can.
+
+    >>> class Backwards(tn.data.Sampler):
+    ...     def __iter__(self): return iter((2, 1, 0))
+    >>> list(tn.data.DataLoader("abc", batch_size=None, sampler=Backwards()))
+    ['c', 'b', 'a']
+    """
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__(self)")
@@ -155,7 +160,7 @@ def _rebuild(like: Any, fields: Any) -> Any:
             for key, value in fields.items() if isinstance(fields, dict) else enumerate(fields):
                 filled[key] = value
             return filled
-        return type(like)(fields)  # type: ignore[call-arg]
+        return type(like)(fields)
     except TypeError:
         return fields
 
@@ -169,7 +174,8 @@ def _convert(sample: Any) -> Any:
     if isinstance(sample, Sequence) and not isinstance(sample, (str, bytes)):
         if hasattr(sample, "_fields"):
             return type(sample)(*(_convert(value) for value in sample))
-        return _rebuild(sample, [_convert(value) for value in sample])
+        values = [_convert(value) for value in sample]
+        return values if isinstance(sample, tuple) else _rebuild(sample, values)
     return sample
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,12 +16,8 @@ from tinynet.ops.create import empty
 from tinynet.tensor import Tensor
 
 Pair = int | tuple[int, int]
-MODES = {
-    "zeros": "constant",
-    "reflect": "reflect",
-    "replicate": "edge",
-    "circular": "wrap",
-}  # -> NumPy's names
+# padding_mode -> NumPy's name for it
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def pair(value: Any, name: str) -> tuple[int, int]:
@@ -31,13 +28,14 @@ def pair(value: Any, name: str) -> tuple[int, int]:
     return both
 
 
-def pad2d(x: Tensor, padding: tuple[tuple[int, int], tuple[int, int]], mode: str) -> Any:
+def pad2d(x: Tensor, padding: tuple[tuple[int, int], tuple[int, int]], mode: str) -> Tensor:
     """x with its last two axes continued on both sides by its own values: rows and columns, read anew."""
     for n, sides in zip(x.shape[-2:], padding, strict=True):
-        if max(sides) > (n - 1 if mode == "reflect" else n) and mode != "replicate":
+        most = {"reflect": n - 1, "circular": n}.get(mode, math.inf if n else 0)
+        if not 0 <= min(sides) <= max(sides) <= most:
             raise RuntimeError(
-                f"padding_mode='{mode}' cannot pad an axis of size {n} by {max(sides)}: at most "
-                f"{n - 1 if mode == 'reflect' else n} (input shape {x.shape})"
+                f"padding_mode='{mode}' cannot pad an axis of size {n} by {sides}: from 0 to {most} "
+                f"(input shape {x.shape})"
             )
     rows, columns = (
         np.pad(np.arange(n), sides, MODES[mode])  # type: ignore[call-overload]
@@ -112,10 +110,10 @@ class Conv2d(Module):
             return (spans[0] // 2, spans[0] - spans[0] // 2), (spans[1] // 2, spans[1] - spans[1] // 2)
         return (self.padding[0],) * 2, (self.padding[1],) * 2
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution of input with weight, plus bias."""
         padding: Any = self.padding
-        if self.padding_mode != "zeros":
+        if self.padding_mode != "zeros" and input.ndim in (3, 4):
             input, padding = pad2d(input, self._sides(), self.padding_mode), 0
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 

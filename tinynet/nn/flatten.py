@@ -19,7 +19,7 @@ class Flatten(Module):
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """A view where the memory allows it."""
         return input.flatten(self.start_dim, self.end_dim)
 
@@ -49,7 +49,7 @@ class Unflatten(Module):
                 )
         self.dim, self.unflattened_size = dim, unflattened_size
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """A view."""
         return input.unflatten(self.dim, self.unflattened_size)
 

@@ -5,17 +5,58 @@ import warnings
 from typing import Any
 
 from tinynet.ops import activation
+from tinynet.ops.activation import (
+    elu,
+    gelu,
+    glu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
 from tinynet.ops.conv import conv1d, conv2d
+from tinynet.ops.dropout import dropout, dropout2d
+from tinynet.ops.elementwise import sigmoid, tanh
 from tinynet.ops.loss import cross_entropy, mse_loss, nll_loss
+from tinynet.ops.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    normalize,
+    pairwise_distance,
+    smooth_l1_loss,
+    triplet_margin_loss,
+)
 from tinynet.ops.matmul import matmul
+from tinynet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from tinynet.ops.pool import avg_pool2d, max_pool2d
 from tinynet.tensor import Tensor
 
-__all__ = ["avg_pool2d", "conv1d", "conv2d", "cross_entropy", "linear", "log_softmax", "max_pool2d",
-           "mse_loss", "nll_loss", "relu", "softmax"]
+__all__ = ["avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d",
+           "conv2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout2d",
+           "elu", "gelu", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh",
+           "hinge_embedding_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm",
+           "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool2d", "mish",
+           "mse_loss", "nll_loss", "normalize", "pairwise_distance", "prelu", "relu", "relu6", "rms_norm",
+           "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign",
+           "tanh", "triplet_margin_loss"]
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input weightᵀ + bias, for input (…, in), weight (out, in) or (in,), bias (out,) or ().
 
     RuntimeError if the sizes do not fit.
@@ -49,7 +90,7 @@ def _check_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {bias.shape}")
 
 
-def relu(input: Tensor, inplace: bool = False) -> Any:
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(input, 0), elementwise; in input's own memory if inplace.
 
     >>> tn.nn.functional.relu(tn.tensor([-1., 2.]))
@@ -58,7 +99,7 @@ def relu(input: Tensor, inplace: bool = False) -> Any:
     return input.relu_() if inplace else activation.relu(input)
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """exp(input) / Σ exp(input) along dim: numbers between 0 and 1 that sum to 1. dtype: cast the input
     first.
 
@@ -68,7 +109,16 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return activation.softmax(input, _dim("softmax", input, dim, _stacklevel), dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """The softmax of -input along dim. dtype: cast the input first.
+
+    >>> tn.nn.functional.softmin(tn.tensor([[0., 1000.]]), dim=1)
+    tensor([[1., 0.]])
+    """
+    return activation.softmax(-input, _dim("softmin", input, dim, _stacklevel), dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """input - log Σ exp(input) along dim: the logarithm of softmax, exact where that is tiny. dtype: cast the
     input first.
 

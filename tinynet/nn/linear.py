@@ -36,7 +36,7 @@ class Linear(Module):
         """Draw weight and bias anew."""
         init.layer_default_(self.weight, self.bias)
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """x W^T + b."""
         return F.linear(input, self.weight, self.bias)
 

@@ -19,8 +19,6 @@ class Parameter(Tensor):
     tensor([0., 0.], requires_grad=True)
     """
 
-    __slots__ = ()
-
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         data = empty(0) if data is None else data
         if not isinstance(data, Tensor):  # PyTorch's type: it looks for data.detach()

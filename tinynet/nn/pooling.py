@@ -83,7 +83,7 @@ class AvgPool2d(Module):
             divisor_override,
         )
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The means."""
         return F.avg_pool2d(
             input,

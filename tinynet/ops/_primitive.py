@@ -145,12 +145,15 @@ class Primitive:
             args, options = self._sort_out(args, options)
         arrays: list[Any] = []
         places: list[Any] = []
-        key, dtypes, plain = 1, set(), True
+        key, tensors, dtypes, plain = 1, 0, set(), True
         for a in args:
             x, p = a, None
             if isinstance(a, Variable):
                 x, p = a.array, a.place if a.base is None else a.refresh()
                 dtypes.add(x.dtype)
+                tensors += 1
+            elif type(a) is ndarray:
+                dtypes.add(a.dtype)
             elif type(a) is not float and type(a) is not int:
                 plain = False
             arrays.append(x)
@@ -159,14 +162,15 @@ class Primitive:
         if self.dims is not None and options.get("dim") is not None:
             options["dim"] = check_dims(options["dim"], getattr(arrays[0], "ndim", 0) + self.dims)
         xp = backend(next((a for a in arrays if hasattr(a, "dtype")), 0))
-        if self.elementwise and dtypes and (not plain or len(dtypes) > 1 or any(d.kind != "f" for d in dtypes)):
+        if self.elementwise and not plain:
             self._check_operands(arrays)
+        if self.elementwise and tensors and (not plain or len(dtypes) > 1 or any(d.kind != "f" for d in dtypes)):
             arrays = promote(arrays, self.to_float)
         try:
             out = self.forward(xp, *arrays, **options)
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, AttributeError) as e:
             raise self._explain(e, args, arrays, options) from None
-        if not dtypes:  # called by a rule on raw arrays
+        if not tensors:  # called by a rule on raw arrays
             return out if not self.hidden else out[0] if self.shown == 1 else out[:self.shown]
         several = type(out) is tuple
         outs = [wrap(o) for o in out] if several else [wrap(out)]
@@ -201,10 +205,11 @@ class Primitive:
             for k, r in enumerate(outs):
                 if r.array.dtype.kind == "f":
                     r.place = Pick(node, k)
-        else:
+        elif outs[0].array.dtype.kind == "f":  # a cast to integers ends the history
             a = outs[0].array
-            node = record(self, places, kept, a if kept_outs else None, options, a.shape, a.dtype)
-            outs[0].place = node
+            outs[0].place = node = record(self, places, kept, a if kept_outs else None, options, a.shape, a.dtype)
+        else:
+            return
         if modes.anomaly:
             node.watch(arrays, [r.array for r in outs])
 
@@ -307,7 +312,10 @@ class Primitive:
         if missing:
             return TypeError(f"{self.name}() missing required argument: '{missing[0]}'")
         if not self.elementwise:
-            return error
+            first = args[0] if args else None
+            known = isinstance(first, (Variable, *NUMBERS)) or hasattr(first, "dtype")
+            return error if known else TypeError(
+                f"{self.name}(): argument 'input' must be Tensor, not {type(first).__name__}")
         shapes = [a.shape for a in arrays if hasattr(a, "dtype")]
         try:
             np.broadcast_shapes(*shapes)

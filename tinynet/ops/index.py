@@ -20,7 +20,8 @@ from tinynet.ops._index import ALL, Index, check_range, complain, window
 from tinynet.ops._index import is_basic as is_basic
 from tinynet.ops._index import plain_index as plain_index
 from tinynet.ops._primitive import primitive
-from tinynet.ops.elementwise import cast, clone, where
+from tinynet.ops.discrete import where
+from tinynet.ops.elementwise import cast, clone
 from tinynet.ops.shape import Shape, broadcast_shape, expand
 
 

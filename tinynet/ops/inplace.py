@@ -74,7 +74,7 @@ def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None
     if given > kept:
         raise RuntimeError(f"result type {new.dtype} can't be cast to the desired output type {target.dtype}; "
                            f"use the out-of-place form")
-    if any(s == 0 and n > 1 for s, n in zip(target.array.strides, shape, strict=True)):
+    if target.array.size and any(s == 0 and n > 1 for s, n in zip(target.array.strides, shape, strict=True)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
     if not target.array.flags.writeable:

@@ -13,9 +13,11 @@ from tinynet.dtypes import Array, as_dtype, float16, name
 from tinynet.errors import broadcast_error, check_dims
 from tinynet.ops._dims import kept
 from tinynet.ops._primitive import primitive
-from tinynet.ops.elementwise import abs_, cast, where
+from tinynet.ops.discrete import where
+from tinynet.ops.elementwise import cast
 from tinynet.ops.index import add_diagonal, tril
 from tinynet.ops.matmul import matmul
+from tinynet.ops.piecewise import abs_
 from tinynet.ops.reduce import amax, amin
 from tinynet.ops.reduce import norm as norm_of_elements
 from tinynet.ops.shape import movedim, mT
@@ -236,7 +238,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
     """
     if isinstance(ord, str) or not hasattr(ord, "__float__"):
         raise TypeError(f"linalg.vector_norm(): argument 'ord' must be Number, not {type(ord).__name__}")
-    return norm_of_elements(_floats("vector_norm", x, dtype), float(ord), None if dim == () else dim, keepdim)
+    return norm_of_elements(_floats("vector_norm", x, dtype), float(ord), dim, keepdim)
 
 
 @primitive(outputs="s u vt", hidden=2)

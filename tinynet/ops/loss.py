@@ -12,7 +12,8 @@ from tinynet.device import backend
 from tinynet.dtypes import name
 from tinynet.ops._primitive import primitive
 from tinynet.ops.activation import log_softmax_
-from tinynet.ops.elementwise import cast, where
+from tinynet.ops.discrete import where
+from tinynet.ops.elementwise import cast
 from tinynet.ops.index import take_along
 
 

@@ -27,11 +27,10 @@ from tinynet.ops._dims import (
     total,
 )
 from tinynet.ops._primitive import primitive
-from tinynet.ops.cumulative import cumprod as cumprod
-from tinynet.ops.cumulative import cumsum as cumsum
-from tinynet.ops.cumulative import prod as prod
-from tinynet.ops.elementwise import abs_, cast, exp, logical_or, maximum, minimum, sign, where
+from tinynet.ops.discrete import logical_or, sign, where
+from tinynet.ops.elementwise import cast, exp
 from tinynet.ops.index import add_along
+from tinynet.ops.piecewise import abs_, maximum, minimum
 
 
 # ---- sums
@@ -388,8 +387,8 @@ def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *,
 def logsumexp(xp: Any, a: Array, *, dim: Dims, keepdim: bool = False) -> Array:
     """log(sum e^a) over dim, computed from the greatest element so that nothing overflows.
 
-    >>> tn.logsumexp(tn.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    >>> tn.logsumexp(tn.tensor([1e4, 1e4]), dim=0) - 1e4 > 0.69
+    tensor(True)
     """
     dtype = float_of(a)
     a = a.astype(WIDE.get(dtype, dtype), copy=False)

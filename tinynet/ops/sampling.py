@@ -266,9 +266,8 @@ def random_(t: Any, from_: int | None = None, to: int | None = None, *, generato
     >>> tn.zeros(2).random_(7, 8)
     tensor([7., 7.])
     """
-    greatest = _range(t.dtype)[1]
     low, high = (0, from_) if to is None else (0 if from_ is None else from_, to)
-    high = greatest + (t.dtype.kind == "f" or t.dtype == bool_) if high is None else high
+    high = _range(t.dtype)[1] + 1 if high is None else high
     low, high = whole("random_(): argument 'from'", low), whole("random_(): argument 'to'", high)
     return _fill(t, _integers(generator, low, high, t.shape, t.dtype))
 

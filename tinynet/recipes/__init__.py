@@ -1,2 +1,1 @@
-"""Whole trainings, to run (`tinynet train`) and to read: each module is a network and the few lines that
-train it."""
+"""Trainings to run (`tinynet train`) and to read: each is a network and the few lines that train it."""

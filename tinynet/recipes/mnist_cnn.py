@@ -25,11 +25,11 @@ def network() -> Any:
 
 def train(epochs: int = 2, batch_size: int = 64, seed: int = 0, lr: float = 1e-3,
           data: str | None = None) -> tuple[Any, dict[str, list[float]]]:
-    """The trained network and its curves; `data` is the folder of MNIST's four files, if they are not in the
-    usual one."""
+    """The trained network and its curves; `data`: the folder of MNIST's files, if it is not the usual one."""
     tn.manual_seed(seed)
     mnist = tn.data.datasets.mnist
     train_set, test_set = mnist(data, train=True), mnist(data, train=False)
     model = network()
     optimizer = tn.optim.Adam(model.parameters(), lr=lr)
-    return model, fit(model, optimizer, train_set, test_set, epochs=epochs, batch_size=batch_size)
+    loss = tn.nn.CrossEntropyLoss()
+    return model, fit(model, loss, optimizer, train_set, test_set, epochs, batch_size)

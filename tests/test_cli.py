@@ -1,0 +1,304 @@
+"""The command line: what it prints and where, its exit status, and what it says when something goes wrong."""
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import re
+import signal
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import cli
+from tinynet.data import datasets
+from tinynet.recipes import demo, digits_cnn, mnist_cnn
+
+COMMANDS = [["demo"], ["train", "digits-cnn"], ["train", "mnist-cnn"], ["gradcheck"], ["data", "list"],
+            ["data", "verify"], ["data", "fetch"]]
+
+
+def run(*args):
+    return subprocess.run([sys.executable, "-m", "tinynet", *args], capture_output=True, text=True)
+
+
+def leave(capsys, *args):
+    """Run main() where it ends by SystemExit: its status, stdout and stderr."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(args)
+    return caught.value.code, *capsys.readouterr()
+
+
+@pytest.fixture
+def small_mnist(monkeypatch, tmp_path):
+    """A folder with an MNIST of 8 and 4 images, which passes for the real one; no mirror, an empty cache."""
+    rng, sums, folder = np.random.default_rng(0), {}, tmp_path / "files"
+    folder.mkdir()
+    for name in datasets.MNIST_MD5:
+        n = 8 if "train" in name else 4
+        array = rng.integers(0, 256, (n, 28, 28)) if "images" in name else rng.integers(0, 10, n)
+        header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        (folder / name).write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    monkeypatch.setattr(datasets, "MNIST_MD5", sums)
+    monkeypatch.setattr(datasets, "MNIST_MIRRORS", ())
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    return folder
+
+
+# --- help and usage -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_help_has_examples_and_exit_status(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, err = leave(capsys, *command, "--help")
+    assert status == 0 and err == ""
+    assert f"examples:\n  tinynet {' '.join(command)}" in out and "exit status:" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_every_example_is_a_command_line_that_parses(capsys):
+    examples = []
+    for command in [[], *COMMANDS]:
+        out = leave(capsys, *command, "--help")[1]
+        examples += re.findall(r"^  tinynet (.*?)(?:   .*)?$", out, re.MULTILINE)
+    assert len(examples) > 12
+    for example in examples:
+        cli._parser().parse_args(example.split(">")[0].split())
+
+
+@pytest.mark.parametrize("args, message", [
+    ([], "required: COMMAND"),
+    (["dance"], "invalid choice: 'dance'"),
+    (["train"], "required: RECIPE"),
+    (["train", "resnet"], "invalid choice: 'resnet'"),
+    (["train", "mnist-cnn", "--epochs", "0"], "--epochs: 0 is not a positive number"),
+    (["train", "mnist-cnn", "--epochs", "two"], "--epochs: invalid int value: 'two'"),
+    (["train", "mnist-cnn", "--batch-size", "-1"], "--batch-size: -1 is not a positive number"),
+    (["train", "mnist-cnn", "--lr", "nan"], "--lr: nan is not a positive number"),
+    (["train", "mnist-cnn", "--seed", "1.5"], "--seed: invalid int value: '1.5'"),
+    (["train", "digits-cnn", "--data", "x"], "unrecognized arguments: --data x"),
+    (["data"], "required: ACTION"),
+    (["data", "fetch"], "required: NAME"),
+    (["data", "fetch", "imagenet"], "invalid choice: 'imagenet'"),
+    (["demo", "--nope"], "unrecognized arguments: --nope"),
+])
+def test_usage_errors_exit_2_on_stderr(capsys, args, message):
+    status, out, err = leave(capsys, *args)
+    assert status == 2 and out == "" and message in err
+
+
+def test_python_m_tinynet_is_the_command(capsys):
+    assert leave(capsys, "--version") == (0, f"tinynet {tn.__version__}\n", "")
+    assert run("--version").stdout == f"tinynet {tn.__version__}\n"
+
+
+def test_nothing_heavy_is_loaded_before_it_is_used():
+    code = ("import sys; from tinynet.cli import main; main(['data', 'list'])\n"
+            "heavy = 'matplotlib', 'tqdm', 'scipy', 'numba', 'cupy'\n"
+            "sys.exit(str([module for module in heavy if module in sys.modules]))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "[]\n"
+
+
+# --- errors, Ctrl-C, a closed pipe --------------------------------------------------------------------------
+@pytest.mark.parametrize("error", [RuntimeError("told\nin two lines"), OSError(28, "No space left on device"),
+                                   ValueError("bad"), ImportError("no module"), MemoryError()])
+def test_errors_are_told_without_a_traceback(capsys, monkeypatch, error):
+    def fail(*_): raise error
+
+    monkeypatch.setattr(digits_cnn, "train", fail)
+    assert cli.main(["train", "digits-cnn"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err == f"tinynet: error: {error or 'MemoryError'}\n"
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def fail(*_): raise TypeError("a bug")
+
+    monkeypatch.setattr(digits_cnn, "train", fail)
+    with pytest.raises(TypeError):
+        cli.main(["train", "digits-cnn"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_ctrl_c_exits_130_with_one_line():
+    command = [sys.executable, "-m", "tinynet", "train", "digits-cnn", "--epochs", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            began = process.stderr.read(10)  # it is training
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert b"epoch" in began and process.returncode == 130 and out == b""
+    assert b"Traceback" not in err and err.replace(b"\r", b"\n").split(b"\n")[-2] == b"tinynet: interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently there")
+def test_a_reader_that_stops_reading_is_no_crash():
+    command = [sys.executable, "-m", "tinynet", "data", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 1
+
+
+# --- gradcheck ----------------------------------------------------------------------------------------------
+@pytest.mark.skipif(importlib.util.find_spec("tinynet.proofs") is None, reason="there are no proofs to run")
+@pytest.mark.parametrize("status", [0, 1])
+def test_gradcheck_hands_over(monkeypatch, status):
+    from tinynet import proofs
+
+    asked = []
+    monkeypatch.setattr(proofs, "main", lambda *args: asked.append(args) or status)
+    assert cli.main(["gradcheck"]) == cli.main(["gradcheck", "exp", "conv2d", "--json"]) == status
+    assert asked == [([], False), (["exp", "conv2d"], True)]
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+def test_data_list(capsys, small_mnist):
+    assert cli.main(["data", "list", "--data", str(small_mnist)]) == 0
+    out = capsys.readouterr().out
+    assert str(datasets.DIGITS) in out and f"4 of 4 files in {small_mnist}\n" in out
+    assert cli.main(["data", "list"]) == 0
+    assert "not here; `tinynet data fetch mnist` puts 11 MB into " in capsys.readouterr().out
+
+
+def test_data_verify(capsys, small_mnist):
+    damaged, lost = (small_mnist / f"{part}-labels-idx1-ubyte.gz" for part in ("train", "t10k"))
+    lost.unlink()
+    assert cli.main(["data", "verify", "--data", str(small_mnist)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"ok       {datasets.DIGITS}" and f"missing  {lost}" in lines and len(lines) == 5
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert cli.main(["data", "verify", "--data", str(small_mnist)]) == 1
+    out, err = capsys.readouterr()
+    assert f"CORRUPT  {damaged}" in out and "delete what is corrupt" in err
+
+
+def test_data_fetch(capsys, small_mnist, tmp_path):
+    assert cli.main(["data", "fetch", "mnist", "--data", str(small_mnist)]) == 0
+    assert capsys.readouterr().out.split() == [str(small_mnist / name) for name in datasets.MNIST_MD5]
+    assert cli.main(["data", "fetch", "mnist", "--data", str(tmp_path / "empty")]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "tinynet: error: could not download train-images" in err
+    assert "To place it by hand" in err
+
+
+# --- training -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("recipe, module, args, expected", [
+    ("digits-cnn", digits_cnn, [], (15, 16, 0, 5e-3)),
+    ("mnist-cnn", mnist_cnn, ["--epochs=3", "--batch-size=8", "--seed=7", "--lr=0.5"], (3, 8, 7, 0.5)),
+])
+def test_train_hands_over_its_options(capsys, monkeypatch, recipe, module, args, expected):
+    asked = []
+
+    def train(*settings, **folder):
+        asked.append((settings, folder))
+        return None, {"val_accuracy": [0.5, 0.98765]}
+
+    monkeypatch.setattr(module, "train", train)
+    assert cli.main(["train", recipe, *args]) == 0
+    assert asked == [(expected, {"data": None} if recipe == "mnist-cnn" else {})]
+    assert capsys.readouterr().out == "test accuracy 98.77%\n"
+
+
+def test_the_defaults_of_the_command_are_those_of_the_recipe():
+    import inspect
+
+    for recipe, module in (("digits-cnn", digits_cnn), ("mnist-cnn", mnist_cnn)):
+        args = vars(cli._parser().parse_args(["train", recipe]))
+        for name, parameter in inspect.signature(module.train).parameters.items():
+            assert args[name] == parameter.default
+
+
+def test_the_mnist_network_is_the_one_promised():
+    model = mnist_cnn.network()
+    assert [tuple(p.shape) for p in model.parameters()] == [
+        (32, 1, 3, 3), (32,), (64, 32, 3, 3), (64,), (128, 1600), (128,), (10, 128), (10,)]
+    assert model(tn.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_train_mnist_from_a_folder(capsys, small_mnist):
+    assert cli.main(["train", "mnist-cnn", "--epochs=2", "--batch-size=4", "--data", str(small_mnist)]) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"test accuracy \d+\.\d\d%\n", out)
+    assert "epoch 1/2: 100%" in err and "epoch 2/2: 100%" in err and "loss " in err
+
+
+def test_training_can_be_repeated():
+    one, two, other = (digits_cnn.train(epochs=1, batch_size=64, seed=seed)[1] for seed in (5, 5, 6))
+    assert one == two != other
+    assert one["val_accuracy"][0] > 0.6 and one["accuracy"][0] > 0.3
+
+
+# --- the demo -----------------------------------------------------------------------------------------------
+def png_size(path):
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data.endswith(b"IEND\xaeB`\x82")
+    return struct.unpack(">II", data[16:24])
+
+
+def test_demo_in_short(capsys, monkeypatch, tmp_path):
+    train = digits_cnn.train
+    monkeypatch.setattr(digits_cnn, "train", lambda: train(epochs=1, batch_size=64))
+    flat = tn.nn.Sequential(tn.nn.Flatten(), tn.nn.Linear(64, 10))
+    monkeypatch.setattr(digits_cnn, "network", lambda: flat)
+    assert cli.main(["demo", "--out", str(tmp_path / "new" / "folder")]) == 0
+    out, err = capsys.readouterr()
+    said = re.search(r"^test accuracy .* \((\d+) of (\d+) right\)$", out, re.MULTILINE)
+    right, total = map(int, said.groups())
+    assert total == 364 and "epoch 1/1: 100%" in err
+    rows = [line.split() for line in out.splitlines() if re.match(r" +\d  ", line)]
+    assert [row[0] for row in rows] == list("0123456789") and {len(row) for row in rows} == {11}
+    counts = [[0 if n == "." else int(n) for n in row[1:]] for row in rows]
+    assert sum(map(sum, counts)) == 364 and sum(counts[k][k] for k in range(10)) == right
+    assert "PASS: the gradients of all 650 parameters are right" in out
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["training.png"]
+    assert png_size(tmp_path / "new" / "folder" / "training.png") == (1500, 540)
+
+
+@pytest.mark.slow
+def test_demo_reaches_98_percent(tmp_path):
+    result = run("demo", "--out", str(tmp_path))
+    assert result.returncode == 0
+    assert float(re.search(r"^test accuracy ([\d.]+)%", result.stdout, re.MULTILINE)[1]) >= 98
+    assert "PASS: the gradients of all 14,698 parameters are right" in result.stdout
+    assert png_size(tmp_path / "training.png") == (1500, 540)
+
+
+def test_the_demo_would_notice_a_wrong_gradient():
+    class Wrong(tn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x): return x * 1.0
+        @staticmethod
+        def backward(ctx, g): return g * 1.01
+
+    class Layer(tn.nn.Module):
+        def forward(self, x): return Wrong.apply(x)
+
+    model = tn.nn.Sequential(tn.nn.Flatten(), tn.nn.Linear(64, 10), Layer())
+    images, labels = datasets.digits()[:4]
+    with pytest.raises(RuntimeError, match=r"1\.01"):
+        demo.check(model, images, labels)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(digits_cnn, "train", lambda: pytest.fail("trained for nothing"))
+    (tmp_path / "file").write_text("")
+    assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 1
+    monkeypatch.setattr(cli.os, "access", lambda *_: False)
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "tinynet: error: " in err and "choose another folder with --out" in err
+
+
+def test_a_plot_that_fails_leaves_no_half_written_picture(monkeypatch, tmp_path):
+    (tmp_path / "training.png").write_bytes(b"the last one")
+    monkeypatch.setattr(demo.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        demo.write_curves({"loss": [1.0], "accuracy": [0.5]}, tmp_path / "training.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last one"]

@@ -1,0 +1,125 @@
+"""The pictures: what they say, that they can be drawn without a display, and on Axes that are given."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import viz
+
+matplotlib = pytest.importorskip("matplotlib")
+HISTORY = {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.3, 1.0],
+           "accuracy": [0.3, 0.6, 0.9], "val_accuracy": [0.3, 0.5, 0.7]}
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("Agg")
+    yield
+    pyplot.close("all")
+
+
+def draw(axes):
+    """Render the figure and give back its pixels: errors in texts and layouts show only then."""
+    figure = np.ravel(axes)[0].figure
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())
+    assert pixels[..., :3].min() < 100 < pixels[..., :3].max()
+    return pixels
+
+
+def test_history_has_a_labelled_panel_for_each_quantity():
+    axes = viz.plot_history(HISTORY)
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "accuracy"]
+    for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
+        assert ax.get_xlabel() == "epoch"
+        assert [line.get_label() for line in ax.lines] == ["train", "validation"]
+        assert [text.get_text() for text in ax.get_legend().texts] == ["train", "validation"]
+        for line, key in zip(ax.lines, (name, f"val_{name}"), strict=True):
+            assert line.get_xdata().tolist() == [1, 2, 3] and list(line.get_ydata()) == HISTORY[key]
+    draw(axes)
+
+
+def test_the_two_curves_can_be_told_apart_in_grey():
+    train, validation = viz.plot_history({"loss": [1, 2], "val_loss": [2, 1]})[0].lines
+    to_rgb = matplotlib.colors.to_rgb
+    grey = [np.dot(to_rgb(line.get_color()), [0.299, 0.587, 0.114]) for line in (train, validation)]
+    assert abs(grey[0] - grey[1]) > 0.4 and train.get_linestyle() != validation.get_linestyle()
+
+
+def test_history_on_given_axes_and_of_chosen_quantities():
+    figure = matplotlib.figure.Figure()
+    ax = figure.subplots()
+    assert viz.plot_history(HISTORY, "accuracy", ax).tolist() == [ax] and ax.get_ylabel() == "accuracy"
+    both = figure.subplots(2, 1)
+    assert viz.plot_history(HISTORY, ax=both).tolist() == both.tolist()
+
+    class Fitted:
+        history = HISTORY
+
+    assert len(viz.plot_history(Fitted())) == 2
+    assert len(viz.plot_history({"val_loss": [1.0]})[0].lines) == 1
+    with pytest.raises(ValueError, match="2 panels to draw, and ax= gives 1"):
+        viz.plot_history(HISTORY, ax=ax)
+    with pytest.raises(ValueError, match=r"no 'lr'; it has 'loss', 'val_loss'"):
+        viz.plot_history(HISTORY, ["loss", "lr"])
+
+
+def test_one_epoch_is_visible():
+    """A line through one point is nothing; a marker is something."""
+    (line,) = viz.plot_history({"loss": [1.0]})[0].lines
+    assert line.get_marker() == "o"
+
+
+def test_confusion_writes_the_counts_where_they_belong():
+    ax = viz.plot_confusion(tn.tensor([[5, 0, 1], [0, 7, 0], [2, 0, 0]]), ["cat", "dog", "giraffe"])
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        (0, 0): "5", (2, 0): "1", (1, 1): "7", (0, 2): "2"}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog", "giraffe"]
+    shares = ax.images[0].get_array()
+    np.testing.assert_allclose(shares, [[5 / 6, 0, 1 / 6], [0, 1, 0], [1, 0, 0]])
+    for text in ax.texts:  # dark on light, light on dark
+        column, row = text.get_position()
+        assert text.get_color() == ("white" if shares[row, column] > 0.7 else "black")
+    draw(ax)
+
+
+def test_confusion_of_shares_on_given_axes_and_with_an_empty_class():
+    ax = matplotlib.figure.Figure().subplots()
+    assert viz.plot_confusion(np.array([[0.125, 0.875], [0.0, 0.0]]), ax=ax) is ax
+    assert [text.get_text() for text in ax.texts] == ["0.12", "0.88"]
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8), (5, 1, 8, 8), (5, 3, 8, 8)])
+def test_images_in_rows(shape):
+    images = tn.rand(*shape)
+    axes = viz.plot_images(images, titles=range(5), columns=3)
+    assert len(axes) == 5 == len(axes[0].figure.axes) and [ax.get_title() for ax in axes] == list("01234")
+    expected = images.numpy()[3]
+    if expected.ndim == 3:
+        expected = expected[0] if len(expected) == 1 else expected.transpose(1, 2, 0)
+    np.testing.assert_array_equal(axes[3].images[0].get_array(), expected)
+    draw(axes)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: viz.plot_confusion(np.zeros((2, 3))), r"square, got shape \(2, 3\)"),
+    (lambda: viz.plot_confusion(np.eye(2), ["one"]), "1 labels for a confusion matrix of 2 classes"),
+    (lambda: viz.plot_images(np.zeros((2, 2, 8, 8))), r"got \(2, 2, 8, 8\)"),
+    (lambda: viz.plot_images(np.zeros((0, 8, 8))), r"got \(0, 1, 8, 8\)"),
+    (lambda: viz.plot_images(np.zeros((2, 8, 8)), titles="a"), "1 titles for 2 images"),
+])
+def test_bad_input_is_a_clear_value_error(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_importing_it_loads_no_matplotlib():
+    code = "import sys, tinynet.viz; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
