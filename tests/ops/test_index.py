@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinynet as tn
+from tinynet.ops import diagonals
 from tinynet.ops import index as ops
 from tinynet.ops.shape import permute, reshape
 
@@ -41,10 +42,10 @@ PRIMITIVES = {
         V.detach()[:1].requires_grad_(),
     ),
     "set_along": (lambda x, v: ops.set_along(x, v, np.array([[0, 2, 2, 1], [1, 0, 1, 2]]), dim=0), X, V),
-    "diagonal": (lambda x: ops.diagonal(x, offset=1), X),
-    "add_diagonal": (lambda v: ops.add_diagonal(v, shape=(4, 2, 4), offset=0, dim1=0, dim2=2), V),
-    "tril": (lambda x: ops.tril(x, diagonal=-1), X),
-    "triu": (lambda x: ops.triu(x, diagonal=1), X),
+    "diagonal": (lambda x: diagonals.diagonal(x, offset=1), X),
+    "add_diagonal": (lambda v: diagonals.add_diagonal(v, shape=(4, 2, 4), offset=0, dim1=0, dim2=2), V),
+    "tril": (lambda x: diagonals.tril(x, diagonal=-1), X),
+    "triu": (lambda x: diagonals.triu(x, diagonal=1), X),
     "masked_fill": (
         lambda x, v: ops.masked_fill(x, tn.tensor(MASK), v),
         X,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinynet as tn
+from tinynet.ops import joining
 from tinynet.ops import shape as ops
 
 X = tn.tensor(np.random.default_rng(0).standard_normal((2, 3, 4)), requires_grad=True)
@@ -20,10 +21,10 @@ PRIMITIVES = {
     "expand": (lambda x: ops.expand(x, shape=(2, 4, -1)), ROW),
     "expand to the same": (lambda x: ops.expand(x, shape=(1, 3)), ROW),
     "repeat": (lambda x: ops.repeat(x, repeats=(2, 3, 1)), ROW),
-    "cat": (lambda x, y: ops.cat_(x, y, x, dim=1), ROW, ROW.detach()[:, :2].requires_grad_()),
-    "stack": (lambda x, y: ops.stack_(x, y, dim=-1), ROW, (ROW * 2).detach().requires_grad_()),
-    "split": (lambda x: ops.split_with_sizes(x, split_sizes=[1, 0, 2], dim=1), X),
-    "unbind": (lambda x: ops.unbind(x, dim=-1), X),
+    "cat": (lambda x, y: joining.cat_(x, y, x, dim=1), ROW, ROW.detach()[:, :2].requires_grad_()),
+    "stack": (lambda x, y: joining.stack_(x, y, dim=-1), ROW, (ROW * 2).detach().requires_grad_()),
+    "split": (lambda x: joining.split_with_sizes(x, split_sizes=[1, 0, 2], dim=1), X),
+    "unbind": (lambda x: joining.unbind(x, dim=-1), X),
     "flip": (lambda x: ops.flip(x, dims=(0, -1)), X),
     "roll": (lambda x: ops.roll(x, shifts=(1, -2), dims=(0, 2)), X),
     "roll as one": (lambda x: ops.roll(x, shifts=5), X),

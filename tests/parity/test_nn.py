@@ -205,6 +205,8 @@ def test_older_names_of_reductions(loss, old):
 @pytest.mark.parametrize("layer", ["Linear(50, 40)", "Conv2d(6, 8, (3, 2), groups=2)"])
 def test_layers_start_from_the_same_distribution(layer):
     """Both fill U(-k, k): the same bounds, the same spread."""
+    tn.manual_seed(0)
+    torch.manual_seed(0)
     ours, theirs = (eval(f"nn.{layer}", {"nn": nn}) for nn in (tn.nn, torch.nn))
     bound = 1 / np.sqrt(theirs.weight[0].numel())
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):

@@ -171,7 +171,7 @@ class Comparison:
         parts = [self.gradients([c if j == k else None for j, c in enumerate(self.seeds)]) for k in n]
         for k in self.wanted:
             size = max(largest(p[k]) for p in parts)
-            if largest(sum(p[k] for p in parts) - joint[k]) > 1e6 * self.ruler.precision * size:
+            if largest(sum(p[k] for p in parts) - joint[k]) > 1e6 * self.ruler.precision * (size + 1e-3):
                 self.result.problems.append(
                     f"{self.labels[k]} gets another gradient when only some of the outputs are used: a rule "
                     "mishandles the gradient of an output that nobody used.")

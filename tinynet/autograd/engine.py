@@ -40,6 +40,8 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                 fresh.discard(place)
             if wanted is not None and place in wanted:
                 found[place] = g
+                if needed is not None and not any(p in needed for p in place.inputs):
+                    continue  # its own rules are not called, so what they saved stays
             kind = type(place)
             if kind is Leaf:
                 if wanted is None:
@@ -47,7 +49,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                 continue
             if kind is Pick:
                 parts = gradients.setdefault(place.node, [None] * len(place.node.shape))
-                parts[place.index] = g
+                parts[place.index] = g if parts[place.index] is None else parts[place.index] + g
                 continue
             op, args, out, options = place.op, place.args, place.out, place.options
             if args is None or create_graph or writes.last > place.seq:

@@ -9,6 +9,8 @@ from tinynet.device import backend
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The adjoint of broadcasting from `shape`: sum over the axes it added or stretched."""
+    if g.shape == shape:
+        return g
     lead = g.ndim - len(shape)
     stretched = (k + lead for k, n in enumerate(shape) if n == 1 and g.shape[k + lead] != 1)
     return g.sum(axis=(*range(lead), *stretched), keepdims=True).reshape(shape)

@@ -56,6 +56,7 @@ class Node:
 
     __slots__ = ("args", "dtype", "hooks", "inputs", "op", "options", "out", "pick_hooks", "seq", "shape")
     stack: str | None = None  # the user's line, where traced
+    pick_hooks: dict[int, Any]  # only where an output of several has hooks
     made: str | None = None
 
     def __init__(self, op: Any, inputs: Any, args: Any, out: Any, options: Any, shape: Any, dtype: Any) -> None:

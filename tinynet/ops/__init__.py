@@ -21,6 +21,7 @@ from tinynet.ops.create import (
     zeros_like,
 )
 from tinynet.ops.cumulative import cumprod, cumsum, prod
+from tinynet.ops.diagonals import diag, diagonal, trace, tril, triu
 from tinynet.ops.discrete import (
     ceil,
     eq,
@@ -77,8 +78,6 @@ from tinynet.ops.elementwise import (
 )
 from tinynet.ops.elementwise import pow_ as pow
 from tinynet.ops.index import (
-    diag,
-    diagonal,
     gather,
     index_add,
     index_put,
@@ -92,10 +91,8 @@ from tinynet.ops.index import (
     scatter_add,
     select,
     take_along_dim,
-    trace,
-    tril,
-    triu,
 )
+from tinynet.ops.joining import cat, chunk, hstack, split, stack, unbind, vstack
 from tinynet.ops.matmul import addmm, baddbmm, bmm, dot, einsum, inner, matmul, mm, mv, outer, tensordot
 from tinynet.ops.piecewise import abs_ as abs
 from tinynet.ops.piecewise import (
@@ -146,30 +143,23 @@ from tinynet.ops.sampling import (
 from tinynet.ops.shape import (
     broadcast_tensors,
     broadcast_to,
-    cat,
-    chunk,
     contiguous,
     expand,
     expand_as,
     flatten,
     flip,
-    hstack,
     movedim,
     permute,
     repeat,
     reshape,
     roll,
-    split,
     squeeze,
-    stack,
     t,
     tile,
     transpose,
-    unbind,
     unflatten,
     unsqueeze,
     view,
-    vstack,
 )
 from tinynet.ops.sorting import argsort, bincount, median, sort, topk, unique
 

@@ -11,8 +11,8 @@ from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import where
 from tinynet.ops.elementwise import cast, clone, erf, exp, expm1, sigmoid, tanh
 from tinynet.ops.inplace import write
+from tinynet.ops.joining import split_with_sizes
 from tinynet.ops.piecewise import abs_, clamp_max
-from tinynet.ops.shape import split_with_sizes
 
 
 @primitive(elementwise=True)

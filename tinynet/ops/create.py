@@ -17,7 +17,8 @@ from tinynet.device import device as device_
 from tinynet.dtypes import SUPPORTED, Array, DType, as_dtype, bool_, get_default_dtype, int64, name
 from tinynet.dtypes import result_type as common_dtype
 from tinynet.ops.elementwise import cast
-from tinynet.ops.shape import expand, stack
+from tinynet.ops.joining import stack
+from tinynet.ops.shape import expand
 
 Shape = tuple[int, ...]
 PLAIN: dict[type, Any] = {bool: lambda: bool_, int: lambda: int64, float: get_default_dtype}

@@ -13,9 +13,9 @@ from tinynet.dtypes import Array, as_dtype, float16, name
 from tinynet.errors import broadcast_error, check_dims
 from tinynet.ops._dims import kept
 from tinynet.ops._primitive import primitive
+from tinynet.ops.diagonals import add_diagonal, tril
 from tinynet.ops.discrete import where
 from tinynet.ops.elementwise import cast
-from tinynet.ops.index import add_diagonal, tril
 from tinynet.ops.matmul import matmul
 from tinynet.ops.piecewise import abs_
 from tinynet.ops.reduce import amax, amin

@@ -12,7 +12,7 @@ from tinynet.autograd.fit import unbroadcast
 from tinynet.dtypes import Array, bool_, name
 from tinynet.errors import broadcast_error, check_dims
 from tinynet.ops._primitive import primitive
-from tinynet.ops.index import diagonal
+from tinynet.ops.diagonals import diagonal
 from tinynet.ops.shape import expand, mT, permute
 
 Shape = tuple[int, ...]
