@@ -24,7 +24,7 @@ class _Loss(Module):
 
 
 class MSELoss(_Loss):
-    """(input - target)^2. RuntimeError if the shapes differ: nothing is broadcast.
+    """(input - target)^2. ValueError if the shapes differ: nothing is broadcast.
 
     >>> tn.nn.MSELoss()(tn.tensor([1.0, 2.0]), tn.tensor([1.0, 4.0]))
     tensor(2.)

@@ -59,9 +59,9 @@ def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_
         slope = (of_var * 2 - rstd * rstd * (direct * centred).sum(axis=dim, keepdims=True)) / n
         dx = direct + centred * slope + (of_mean - direct.sum(axis=dim, keepdims=True)) / n
     if wanted[1]:
-        dw = _summed(of_out * (centred * rstd), weight.shape)
+        dw = unbroadcast(of_out * (centred * rstd), weight.shape)
     if wanted[2]:
-        db = _summed(of_out, bias_shape)
+        db = unbroadcast(of_out, bias_shape)
     return [dx, dw, db]
 
 
@@ -77,12 +77,8 @@ def _rms_rule(g: Any, wanted: list[bool], input: Any, weight: Any, mean_square: 
             slope = slope - of_mean_square * 2
         dx = direct - input * (slope / n)
     if wanted[1]:
-        dw = _summed(of_out * (input * rms), weight.shape)
+        dw = unbroadcast(of_out * (input * rms), weight.shape)
     return [dx, dw]
-
-
-def _summed(g: Any, shape: Shape) -> Any:
-    return g if g.shape == shape else unbroadcast(g, shape)
 
 
 standardize.vjp_all(_standardize_rule)
