@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinynet as tn
@@ -121,6 +121,7 @@ def test_twelve_steps(seed, optimizer, groups):
 @given(SEEDS, OPTIMIZERS)
 def test_twelve_steps_in_single_precision(seed, optimizer):
     name, options = optimizer
+    assume(options.get("betas", (0.9, 0.99))[1] > 0)  # else m / |g| hangs on the last bits of a small gradient
     both = Both(seed, name, options | {"lr": min(options["lr"], 0.1)}, "float32")
     for _ in range(12):
         both.step()

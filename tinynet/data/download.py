@@ -159,6 +159,14 @@ def _put_in_place(part: BufferedRandom, target: Path) -> None:
     os.replace(part.name, target)
 
 
+def _names(path: Path, file: BufferedRandom) -> bool:
+    """Whether the path still leads to this open file: another process may have renamed or removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[BufferedRandom]:
     """The part, opened for this process alone: a second one waits here until the first is done."""
@@ -167,7 +175,7 @@ def _locked(path: Path) -> Iterator[BufferedRandom]:
         if fcntl is None:
             break
         fcntl.flock(part, fcntl.LOCK_EX)
-        if path.exists() and os.path.samestat(os.fstat(part.fileno()), path.stat()):
+        if _names(path, part):
             break
         part.close()  # whoever had the lock has finished with that file: look again
     try:
