@@ -177,6 +177,9 @@ def test_writes():
     z //= 2
     z %= 3
     assert z.tolist() == [0, 1]
+    assert tn.tensor([1.0, -2.0]).gt_(0).tolist() == [1.0, 0.0]
+    assert tn.tensor([0.0, 3.0]).logical_not_().tolist() == [1.0, 0.0]
+    assert tn.tensor([0.0, 1.0]).bernoulli().tolist() == [0.0, 1.0]
     x[1:] = tn.tensor([[5.0, 6.0]])
     assert x.tolist() == [0.0, 5.0, 6.0]
     x[x > 5] = -1.0

@@ -355,6 +355,10 @@ class Tensor(Value):
     cumsum_, cumprod_, tril_, triu_, masked_fill_, scatter_, scatter_add_, index_add_, index_put_ = _in_place(
         ops.cumsum, ops.cumprod, ops.tril, ops.triu, ops.masked_fill, ops.scatter, ops.scatter_add, ops.index_add,
         ops.index_put)
+    atan2_, addmm_, baddbmm_, logical_and_, logical_or_, logical_xor_, logical_not_ = _in_place(
+        ops.atan2, ops.addmm, ops.baddbmm, ops.logical_and, ops.logical_or, ops.logical_xor, ops.logical_not)
+    eq_, ne_, lt_, le_, gt_, ge_ = _in_place(ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge)
+    bernoulli, multinomial = ops.bernoulli, ops.multinomial
     normal_, uniform_, bernoulli_, random_, exponential_ = (
         sampling.normal_, sampling.uniform_, sampling.bernoulli_, sampling.random_, sampling.exponential_)
 
