@@ -1,0 +1,229 @@
+"""`tinynet bench`: our times beside PyTorch's, taken so that they can be believed.
+
+Each side of a comparison runs in a process of its own; the sides take turns, so that a machine that slows down
+slows all of them; each is warmed up first; the least and the median of all repeats are kept. What can be reached is
+measured in the same run: the fastest matrix product and the fastest copy of this machine.
+
+The cases stand in `tests/bench/` of a clone.
+"""
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CASES = Path(__file__).parents[1] / "tests" / "bench"
+SIDES = ("tinynet", "torch", "torch-channels-last", "tinynet-reference")
+REST = 0.15  # seconds between turns: the threads of the side before may still be spinning
+TURN = 0.25  # about the seconds of a turn
+
+
+def cases() -> ModuleType:
+    """The module of the cases. FileNotFoundError outside a clone."""
+    path = CASES / "cases.py"
+    if not path.exists():
+        raise FileNotFoundError(f"the cases are not installed with the package: run `tinynet bench` in a clone "
+                                f"of the repository, after `pip install -e .` (looked for {path})")
+    spec = importlib.util.spec_from_file_location("tinynet_bench_cases", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Side:
+    """A process that runs one case of one library."""
+
+    def __init__(self, side: str, case: str, what: str, threads: int) -> None:
+        self.side, self.peak_mb = side, 0.0
+        self.seconds: list[float] = []
+        command = [sys.executable, str(CASES / "worker.py"), side, case, what, str(threads)]
+        threads_everywhere = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=os.environ | threads_everywhere)
+        self.ready = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if not line:
+            _, errors = self.process.communicate()
+            said = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
+            raise RuntimeError(f"{self.side}: {said}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def run(self, times: int) -> list[float]:
+        """Seconds of each of so many runs."""
+        if self.process.stdin is None:
+            raise RuntimeError(f"{self.side} cannot be written to")
+        self.process.stdin.write(f"{times}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.peak_mb = answer["peak_mb"]
+        return list(answer["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: int = 7) -> dict[str, Any]:
+    """Time one case on all sides: {side: {min_ms, median_ms, …} or {error}}."""
+    row: dict[str, Any] = {"case": case, "what": what}
+    running: list[Side] = []
+    for name in sides:
+        try:
+            running.append(Side(name, case, what, threads))
+        except RuntimeError as e:
+            row[name] = {"error": str(e)}
+    try:
+        repeats = {}
+        for side in running:
+            time.sleep(REST)
+            warm = side.run(3)
+            repeats[side] = max(3, min(2000, int(TURN / max(min(warm), 1e-7))))
+        for _ in range(rounds):
+            for side in running:
+                time.sleep(REST)
+                side.seconds += side.run(repeats[side])
+    finally:
+        for side in running:
+            side.close()
+    for side in running:
+        row[side.side] = {"min_ms": min(side.seconds) * 1e3, "median_ms": statistics.median(side.seconds) * 1e3,
+                          "peak_mb": side.peak_mb, "import_s": side.ready["import_s"],
+                          "start_to_first_s": side.ready["start_to_first_s"], "repeats": len(side.seconds)}
+    return row
+
+
+def ratios(row: dict[str, Any]) -> dict[str, float]:
+    """How many times longer PyTorch takes than we do: in its default layout and in its better one, by the least
+    times and by the medians."""
+    found: dict[str, float] = {}
+    layouts = [row[side] for side in ("torch", "torch-channels-last") if "min_ms" in row.get(side, {})]
+    if "min_ms" not in row.get("tinynet", {}) or "min_ms" not in row.get("torch", {}):
+        return found
+    for key in ("min_ms", "median_ms"):
+        ours, suffix = row["tinynet"][key], key.removesuffix("_ms")
+        found[f"default_{suffix}"] = row["torch"][key] / ours
+        found[f"better_{suffix}"] = min(layout[key] for layout in layouts) / ours
+    return found
+
+
+def roofline() -> dict[str, float]:
+    """What this machine can do, by NumPy: GFLOP/s of a float32 matrix product, GB/s of a copy (read and written)."""
+    import numpy as np
+
+    a = np.ones((1536, 1536), np.float32)
+    source = np.ones(1 << 25, np.float32)
+    target = np.empty_like(source)
+    product = best(lambda: a @ a)
+    copy = best(lambda: np.copyto(target, source))
+    return {"sgemm_gflops": 2 * len(a) ** 3 / product / 1e9, "copy_gb_s": 2 * source.nbytes / copy / 1e9}
+
+
+def best(run: Any, seconds: float = 1.0) -> float:
+    """The least time of a run, within so many seconds."""
+    run()
+    least, end = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begun = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - begun)
+    return least
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+             ] if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Where and with what the table was made."""
+    versions = {}
+    for name in ("tinynet-dl", "numpy", "numba", "torch"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"date": date.today().isoformat(), "processor": processor(), "cores": os.cpu_count(), "threads": threads,
+            "system": platform.platform(terse=True), "python": platform.python_version(), "precision": "float32",
+            **versions}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a table to read."""
+    where, lines = report["machine"], []
+    sides = report["sides"]
+    versions = ", ".join(f"{name} {where[name]}" for name in ("python", "numpy", "numba", "torch"))
+    lines.append(f"{where['processor']}, {where['threads']} threads of {where['cores']} cores, {where['precision']}; "
+                 f"{versions}; {where['date']}.")
+    roof = report["roofline"]
+    lines.append(f"\nThis machine reaches {roof['sgemm_gflops']:.0f} GFLOP/s (NumPy's float32 matrix product) and "
+                 f"copies {roof['copy_gb_s']:.1f} GB/s.\n")
+    lines.append("Milliseconds, least / median. × is PyTorch's time over ours, by the least (by the median): in its "
+                 "default layout, and in the better of its layouts.\n")
+    lines.append("| case | what | " + " | ".join(sides) + " | × default | × better |")
+    lines.append("|---|---|" + "---:|" * (len(sides) + 2))
+    for row in report["rows"]:
+        cells = [row["case"], row["what"]]
+        for side in sides:
+            t = row.get(side, {})
+            cells.append(f"{t['min_ms']:.3f} / {t['median_ms']:.3f}" if "min_ms" in t else "failed" if t else "")
+        r = ratios(row)
+        cells += [f"{r[f'{k}_min']:.2f} ({r[f'{k}_median']:.2f})" if r else "" for k in ("default", "better")]
+        lines.append("| " + " | ".join(cells) + " |")
+    mean = geometric_mean(ratios(row).get("default_min") for row in report["rows"])
+    if mean:
+        lines.append(f"\nGeometric mean over PyTorch's default layout: {mean:.2f}")
+    failed = [f"{row['case']} ({row['what']}), {side}: {row[side]['error']}" for row in report["rows"] for side in sides
+              if "error" in row.get(side, {})]
+    return "\n".join(lines + (["\nFailed:", *failed] if failed else []))
+
+
+def geometric_mean(values: Iterable[float | None]) -> float | None:
+    """exp(mean(log values)), of those that are there."""
+    logs = [math.log(v) for v in values if v]
+    return math.exp(statistics.fmean(logs)) if logs else None
+
+
+def run(names: Sequence[str], sides: Sequence[str], threads: int, rounds: int, as_json: bool, out: Path | None) -> int:
+    """Time the cases, print the table (progress on stderr), and write it beside as JSON and Markdown if asked."""
+    module = cases()
+    groups = {"networks": module.NETWORKS, "overhead": module.OVERHEAD, "untuned": module.UNTUNED,
+              "kernels": module.KERNELS, "all": module.EVERYTHING}
+    chosen = [case for name in names or ["networks"] for case in groups.get(name, (name,))]
+    if unknown := [case for case in chosen if case not in module.EVERYTHING]:
+        raise ValueError(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *module.EVERYTHING])}")
+    report: dict[str, Any] = {"machine": machine(threads), "sides": list(sides), "roofline": roofline(), "rows": []}
+    for case in chosen:
+        for what in ("step", "forward"):
+            if (what == "forward" and case in (*module.OVERHEAD, "adam-1e6")) or (what == "step" and "sgemm" in case):
+                continue
+            print(f"{case} {what} …", end=" ", flush=True, file=sys.stderr)
+            flat = case in module.FLAT
+            row = compare(case, what, [s for s in sides if not (flat and "channels" in s)], threads, rounds)
+            report["rows"].append(row)
+            r = ratios(row)
+            print(f"× {r['default_min']:.2f} default, × {r['better_min']:.2f} better" if r else "", file=sys.stderr)
+    print(json.dumps(report, indent=1) if as_json else markdown(report))
+    if out is not None:
+        out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+        out.with_suffix(".md").write_text(markdown(report) + "\n")
+    return int(any("error" in row.get(side, {}) for row in report["rows"] for side in sides))
