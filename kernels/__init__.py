@@ -5,9 +5,10 @@ A kernel is a function of the array module, raw arrays and options, registered b
     @kernel("reference")
     def conv2d(xp, x, w, b, *, stride, padding, dilation, groups): ...
 
-`run("conv2d", xp, x, w, b, stride=…)` calls the fastest kernel that supports the case: a backend may be
-choosy, then `@kernel("fast", supports=…)` names a function of the same arguments that says whether it takes
-them. The reference takes every case, and is the specification: the others must equal it up to rounding.
+`run("conv2d", xp, x, w, b, stride=…)` calls the fastest kernel for the case. A backend may be choosy: `@kernel("fast",
+supports=…, worth=…)` names functions of the same arguments that answer True, or say why not: whether the kernel can
+compute the case, and whether that would be the fastest. The reference takes every case, and is the specification: the
+others must equal it up to rounding. `explain` says what `run` would choose.
 """
 from __future__ import annotations
 
@@ -16,32 +17,42 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 # Fastest first. Each is a module of this package, which registers its kernels when it is imported.
-BACKENDS = ("reference",)
+BACKENDS = ("numba", "reference")
+MODULES = {"numba": "cpu"}  # where it has another name
 
 Function = Callable[..., Any]
 
 
+def anything(*arrays: Any, **options: Any) -> bool:
+    """The condition of a kernel that takes every case."""
+    return True
+
+
 class Kernel(NamedTuple):
-    """One backend's way to compute an op, and whether it takes a case."""
+    """One backend's way to compute an op, whether it can and whether it should take a case, how it would, in words, and
+    (asked last) whether what it needs is installed."""
 
     compute: Function
-    supports: Callable[..., bool]
+    supports: Callable[..., bool | str] = anything
+    worth: Callable[..., bool | str] = anything
+    how: Callable[..., str] | None = None
+    ready: Callable[[], bool | str] = anything
 
 
 _registry: dict[str, dict[str, Kernel]] = {}  # op -> backend -> kernel
 _preferred = "auto"
 
 
-def anything(*arrays: Any, **options: Any) -> bool:
-    """The `supports` of a kernel that takes every case."""
-    return True
-
-
-def kernel(backend: str, supports: Callable[..., bool] = anything) -> Callable[[Function], Function]:
-    """Register the decorated function as a backend's kernel for the op of its name."""
+def kernel(backend: str, *conditions: Any, **more: Any) -> Callable[[Function], Function]:
+    """Register the decorated function as a backend's kernel for the op of its name; the rest as for Kernel."""
     def register(compute: Function) -> Function:
-        _registry.setdefault(compute.__name__, {})[backend] = Kernel(compute, supports)
+        # nan and inf travel in silence
+        quiet = np.errstate(all="ignore")(compute) if backend == "reference" else compute
+        _registry.setdefault(compute.__name__, {})[backend] = Kernel(quiet, *conditions, **more)
+        in_order.cache_clear()
         return compute
     return register
 
@@ -49,7 +60,7 @@ def kernel(backend: str, supports: Callable[..., bool] = anything) -> Callable[[
 @functools.cache
 def load(backend: str) -> None:
     """Import a backend: once, and only when an op could use it."""
-    importlib.import_module(f".{backend}", __name__)
+    importlib.import_module(f".{MODULES.get(backend, backend)}", __name__)
 
 
 def implementations(op: str) -> dict[str, Kernel]:
@@ -59,14 +70,55 @@ def implementations(op: str) -> dict[str, Kernel]:
     return {backend: _registry[op][backend] for backend in BACKENDS if backend in _registry.get(op, {})}
 
 
+@functools.cache
+def in_order(op: str, preferred: str) -> list[tuple[bool, str, Kernel]]:
+    """The kernels for an op in the order in which they are asked, and whether one is preferred."""
+    known = list(implementations(op).items())
+    return sorted([(name == preferred, name, found) for name, found in known], key=lambda entry: not entry[0])
+
+
+def takes(found: Kernel, preferred: bool, xp: Any, arrays: Any, options: Any) -> bool | str:
+    """Is a case for this kernel? True, or why not. One that is preferred takes all it can."""
+    answer = found.supports(xp, *arrays, **options)
+    if answer is True and not preferred:
+        answer = found.worth(xp, *arrays, **options)
+    return found.ready() if answer is True else answer
+
+
 def run(op: str, xp: Any, *arrays: Any, **options: Any) -> Any:
-    """Compute an op by the preferred backend, or else by the fastest that supports the case."""
-    for backend in BACKENDS if _preferred == "auto" else (_preferred, *BACKENDS):
-        load(backend)
-        found = _registry.get(op, {}).get(backend)
-        if found is not None and found.supports(xp, *arrays, **options):
+    """Compute an op by the preferred backend, or else by the fastest that takes the case."""
+    for preferred, _, found in in_order(op, _preferred):
+        if takes(found, preferred, xp, arrays, options) is True:
             return found.compute(xp, *arrays, **options)
     raise NotImplementedError(f"none of the backends {', '.join(BACKENDS)} computes {op} with {options}")
+
+
+def explain(op: str, *arrays: Any, **options: Any) -> str:
+    """Which backend's kernel `run` would choose for an op of these arrays, and why not those before it.
+
+    >>> print(tn.kernels.explain("softmax", tn.zeros(2, 3).numpy(), dim=1))
+    softmax of float32[2, 3]
+      numba: no, 6 scores are too few to gain by: 512 are enough
+      reference: yes
+    """
+    order = in_order(op, _preferred)
+    if not order:
+        raise ValueError(f"no kernel computes {op!r}; there are kernels for {', '.join(sorted(_registry))}")
+    given = [a for a in arrays if hasattr(a, "dtype")]
+    xp = importlib.import_module(type(given[0]).__module__.split(".")[0] if given else "numpy")
+    lines = [f"{op} of {', '.join(f'{a.dtype}{list(a.shape)}' for a in given)}"]
+    for preferred, name, found in order:
+        answer = takes(found, preferred, xp, arrays, options)
+        if answer is True:
+            how = f", {found.how(xp, *arrays, **options)}" if found.how else ""
+            return "\n".join([*lines, f"  {name}: yes{how}"])
+        lines.append(f"  {name}: no, {answer or 'it does not take the case'}")
+    return "\n".join(lines)
+
+
+def one_by_one() -> bool:
+    """Whether neighbouring layers are to be kept apart: when the plain kernels are asked for."""
+    return _preferred == "reference"
 
 
 class use_kernels:

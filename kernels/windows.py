@@ -18,6 +18,11 @@ def output_size(image: int, size: int, stride: int, padding: int, dilation: int 
     return count - 1 if (count - 1) * stride >= image + padding else count
 
 
+def image_size(out: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """The smallest image along whose axis so many windows fit."""
+    return (out - 1) * stride + dilation * (size - 1) + 1 - 2 * padding
+
+
 class Windows:
     """Windows of `size` (rows, columns) over images of `image` (rows, columns). There are `out` of them."""
 

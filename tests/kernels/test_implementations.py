@@ -12,11 +12,16 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tinynet import kernels
+from tinynet.autograd.fit import unbroadcast
+from tinynet.kernels.cpu.choice import numba_is_there
 from tinynet.kernels.windows import output_size
 from tinynet.testing import arrays, conv_configs
 
+UPDATES = ("adam", "sgd")  # these change their arguments: test_updates.py
 kernels.implementations("conv2d")  # loads every backend
 IMPLEMENTATIONS = [(op, backend) for op, found in sorted(kernels._registry.items()) for backend in found]
+IMPLEMENTATIONS = [(op, backend) for op, backend in IMPLEMENTATIONS if op not in UPDATES]
+ALL = slice(None)
 DTYPES = st.sampled_from(["float64", "float32"])
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -68,6 +73,30 @@ def conv2d_weight_grad(x, g, *, size, **how):
     for at_y, at_w, at_x in conv_terms(x.shape, dw.shape, g.shape[2:], **how):
         dw[at_w] += g[at_y] * x[at_x]
     return dw
+
+
+def columns_of(x, size, how):
+    """The indices (of the columns, x) of what im2col copies."""
+    out = outputs(x[2:], size, how["stride"], how["padding"], how["dilation"])
+    for r, s, met in windows(x[2:], size, out=out, **how):
+        for n, c in np.ndindex(x[:2]):
+            for i, j, row, column in met:
+                yield (n, (c * size[0] + i) * size[1] + j, r * out[1] + s), (n, c, row, column)
+
+
+def im2col(x, *, size, **how):
+    out = outputs(x.shape[2:], size, how["stride"], how["padding"], how["dilation"])
+    y = np.zeros((len(x), x.shape[1] * math.prod(size), math.prod(out)))
+    for at_y, at_x in columns_of(x.shape, size, how):
+        y[at_y] = x[at_x]
+    return y
+
+
+def col2im(g, *, image, size, **how):
+    dx = np.zeros((len(g), g.shape[1] // math.prod(size), *image))
+    for at_y, at_x in columns_of(dx.shape, size, how):
+        dx[at_x] += g[at_y]
+    return dx
 
 
 def max_pool2d(x, *, kernel_size, stride, padding, dilation, ceil_mode):
@@ -162,15 +191,242 @@ def cross_entropy_grad(g, p, q):
     return dx
 
 
+def attention(q, k, v, mask=None, *, scale, causal):
+    out, p = np.zeros((*q.shape[:-1], v.shape[-1])), np.zeros((*q.shape[:-1], k.shape[-2]))
+    bias = np.zeros(p.shape) if mask is None else np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
+    bias = np.broadcast_to(bias, p.shape)
+    for *at, i in np.ndindex(q.shape[:-1]):
+        at = tuple(at)
+        seen = [j for j in range(k.shape[-2]) if bias[(*at, i, j)] > -np.inf and not (causal and j > i)]
+        scores = [scale * math.fsum(q[at][i] * k[at][j]) + bias[(*at, i, j)] for j in seen]
+        for j, log_p in zip(seen, log_softmax_of(scores) if seen else [], strict=True):
+            p[(*at, i, j)] = math.exp(log_p)
+            out[(*at, i)] += math.exp(log_p) * v[at][j]
+    return out, p
+
+
+def attention_grad(g, u, q, k, v, p, *, scale):
+    dq, dk, dv, ds = (np.zeros(a.shape) for a in (q, k, v, p))
+    for *at, i in np.ndindex(q.shape[:-1]):
+        at = tuple(at)
+        keys = range(k.shape[-2])
+        dp = [g[at][i] @ v[at][j] + (0 if u is None else u[at][i, j]) for j in keys]
+        for j in keys:
+            slope = math.fsum(dp[m] * ((j == m) - p[at][i, m]) for m in keys) * p[at][i, j]  # of p_m by score j
+            ds[(*at, i, j)] = slope
+            dq[at][i] += scale * slope * k[at][j]
+            dk[at][j] += scale * slope * q[at][i]
+            dv[at][j] += p[at][i, j] * g[at][i]
+    return dq, dk, dv, ds
+
+
+def matmul(a, b):
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(m, (*lead, *m.shape[-2:])) for m in (a, b))
+    y = np.zeros((*lead, a.shape[-2], b.shape[-1]))
+    for *at, i, j in np.ndindex(y.shape):
+        y[(*at, i, j)] = math.fsum(a[(*at, i)] * b[(*at, ALL, j)])
+    return y
+
+
+def linear(x, w, b=None, *, relu):
+    y = matmul(x, w.T) + (0 if b is None else b)
+    return np.maximum(y, 0) if relu else y
+
+
+def conv2d_relu(x, w, b=None, **how):
+    return np.maximum(conv2d(x, w, b, **how), 0)
+
+
+def conv2d_relu_pool(x, w, b=None, **how):
+    y = conv2d_relu(x, w, b, **how)
+    n, o, rows, columns = y.shape
+    out, winner = np.zeros((n, o, rows // 2, columns // 2)), np.zeros((n, o, rows // 2, columns // 2), "uint8")
+    for *at, r, s in np.ndindex(out.shape):
+        block = y[(*at, slice(2 * r, 2 * r + 2), slice(2 * s, 2 * s + 2))].reshape(-1)
+        out[(*at, r, s)] = block.max()
+        winner[(*at, r, s)] = 4 if block.max() == 0 else block.argmax()
+    return out, winner
+
+
+def unpool(g, winner, *, size):
+    y = np.zeros((*g.shape[:2], *size))
+    for *at, r, s in np.ndindex(g.shape):
+        number = int(winner[(*at, r, s)])
+        if number < 4:
+            y[(*at, 2 * r + number // 2, 2 * s + number % 2)] = g[(*at, r, s)]
+    return y
+
+
+def pool_winners(y, winner):
+    out = np.zeros(winner.shape)
+    for *at, r, s in np.ndindex(winner.shape):
+        number = int(winner[(*at, r, s)])
+        out[(*at, r, s)] = y[(*at, 2 * r + number // 2, 2 * s + number % 2)] if number < 4 else 0
+    return out
+
+
+def standardize(x, w, b, *, dim, eps):
+    y, kept = np.zeros(x.shape), tuple(1 if d in dim else n for d, n in enumerate(x.shape))
+    mean, var = np.zeros(kept), np.zeros(kept)
+    scale, offset = (np.broadcast_to(value if a is None else a, x.shape) for a, value in ((w, 1), (b, 0)))
+    for at in np.ndindex(kept):
+        there = tuple(ALL if d in dim else slice(k, k + 1) for d, k in enumerate(at))
+        values = x[there].reshape(-1).tolist()
+        mean[at] = math.fsum(values) / len(values)
+        var[at] = math.fsum((v - mean[at]) ** 2 for v in values) / len(values)
+        y[there] = (x[there] - mean[at]) / math.sqrt(var[at] + eps) * scale[there] + offset[there]
+    return y, mean, var
+
+
+def standardize_grad(g, of_mean, of_var, x, w, mean, var, *, b_shape, dim, eps):
+    """By the chain rule through the mean and the variance, which are taken as they come."""
+    scale = np.broadcast_to(1 if w is None else w, x.shape)
+    n = math.prod(x.shape[d] for d in dim)
+    dvar, dmean = np.array(of_var), np.array(of_mean)
+    dx, dw, db = np.zeros(x.shape), np.zeros(x.shape), np.zeros(x.shape)
+    for at in np.ndindex(x.shape):
+        to = tuple(0 if d in dim else k for d, k in enumerate(at))
+        rstd = 1 / math.sqrt(var[to] + eps)
+        dx[at] = g[at] * scale[at] * rstd
+        dmean[to] -= g[at] * scale[at] * rstd
+        dvar[to] -= g[at] * scale[at] * (x[at] - mean[to]) * rstd**3 / 2
+        dw[at], db[at] = g[at] * (x[at] - mean[to]) * rstd, g[at]
+    for at in np.ndindex(x.shape):
+        to = tuple(0 if d in dim else k for d, k in enumerate(at))
+        dx[at] += dmean[to] / n + dvar[to] * 2 * (x[at] - mean[to]) / n
+    return dx, None if w is None else unbroadcast(dw, w.shape), None if b_shape is None else unbroadcast(db, b_shape)
+
+
+def conv_grads(g, x, w, wanted, how):
+    dx = conv2d_input_grad(g, w, size=x.shape[2:], **how) if wanted[0] else None
+    return dx, conv2d_weight_grad(x, g, size=w.shape[2:], **how), g.sum((0, 2, 3))
+
+
+def conv2d_relu_grad(g, y, x, w, *, wanted, **how):
+    return conv_grads(np.where(y <= 0, 0, g), x, w, wanted, how)
+
+
+def conv2d_relu_pool_grad(g, winner, x, w, *, wanted, **how):
+    size = outputs(x.shape[2:], w.shape[2:], how["stride"], how["padding"], how["dilation"])
+    return conv_grads(unpool(g, winner, size=size), x, w, wanted, how)
+
+
 # ---- cases
+def case_conv2d_relu_grad(draw):
+    x, w, g, options = draw_conv(draw)
+    y = np.maximum(draw(arrays(g.shape, x.dtype)), 0)
+    return (g, y, x, w), {"wanted": (draw(st.booleans()), True, True), **options}
+
+
+def case_conv2d_relu_pool_grad(draw):
+    x, w, y, options = draw_conv(draw)
+    if min(y.shape[2:]) < 2:
+        reject()
+    shape = (*y.shape[:2], y.shape[2] // 2, y.shape[3] // 2)
+    winner = draw(arrays(shape, "int64", 0, 4)).astype("uint8")
+    return (draw(arrays(shape, x.dtype)), winner, x, w), {"wanted": (draw(st.booleans()), True, True), **options}
+
+
+def case_standardize(draw):
+    kind, dtype = draw(st.sampled_from(["images", "channels last", "rows", "matrix", "groups"])), draw(DTYPES)
+    n, c, h, w = (draw(st.integers(1, 5)) for _ in range(4))
+    shape, dim, parameters = {
+        "rows": ((n, c, h, w), (2, 3), (h, w)), "matrix": ((n + 1, c), (0,), (c,)),
+        "groups": ((n, c, h, w), (2, 3), (c, 1, 1))}.get(kind, ((n, c, h, w), (0, 2, 3), (c, 1, 1)))  # fmt: skip
+    x = draw(arrays(shape, dtype))
+    if kind == "channels last":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    parameters = [draw(arrays(parameters, dtype)) if draw(st.booleans()) else None for _ in range(2)]
+    return (x, *parameters), {"dim": dim, "eps": draw(st.sampled_from([0.1, 2.0]))}
+
+
+def case_standardize_grad(draw):
+    (x, w, b), options = case_standardize(draw)
+    _, mean, var = standardize(x, None, None, **options)
+    g = np.empty_like(x)
+    g[...] = draw(arrays(x.shape, x.dtype))
+    of_mean, of_var = (draw(arrays(mean.shape, x.dtype)) for _ in range(2))
+    given = g, of_mean, of_var, x, w, mean.astype(x.dtype), var.astype(x.dtype)
+    return given, {"b_shape": None if b is None else b.shape, **options}
+
+
+def case_conv2d_relu(draw):
+    (x, w, b), options = case_conv2d(draw)
+    return (x, w, b), options
+
+
+def case_conv2d_relu_pool(draw):
+    (x, w, b), options = case_conv2d(draw)
+    if min(outputs(x.shape[2:], w.shape[2:], options["stride"], options["padding"], options["dilation"])) < 2:
+        reject()
+    return (x, w, b), options
+
+
+def draw_winners(draw):
+    winner = draw(arrays([draw(st.integers(1, 3)) for _ in range(4)], "int64", 0, 4)).astype("uint8")
+    return winner, tuple(2 * n + draw(st.integers(0, 1)) for n in winner.shape[2:])
+
+
+def case_unpool(draw):
+    winner, size = draw_winners(draw)
+    return (draw(arrays(winner.shape, draw(DTYPES))), winner), {"size": size}
+
+
+def case_pool_winners(draw):
+    winner, size = draw_winners(draw)
+    return (draw(arrays((*winner.shape[:2], *size), draw(DTYPES))), winner), {}
+
+
+def case_matmul(draw):
+    n, k, m = (draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33])) for _ in range(3))
+    lead, other = draw(st.sampled_from([((), ()), ((2,), (2,)), ((2, 1), (3,)), ((2,), ())]))
+    dtype, flip = draw(DTYPES), draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1)]))
+    shapes = [(*lead, n, k), (*other, k, m)]
+    a, b = (draw(arrays((*s[:-2], s[-1], s[-2]) if t else s, dtype)) for s, t in zip(shapes, flip, strict=True))
+    return tuple(np.swapaxes(x, -1, -2) if t else x for x, t in zip((a, b), flip, strict=True)), {}
+
+
+def case_linear(draw):
+    n, k, m = (draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33])) for _ in range(3))
+    dtype = draw(DTYPES)
+    bias = draw(arrays((m,), dtype)) if draw(st.booleans()) else None
+    return (draw(arrays((n, k), dtype)), draw(arrays((m, k), dtype)), bias), {"relu": draw(st.booleans())}
+
+
+def draw_attention(draw):
+    """Queries, keys, values, numbers shaped like the probabilities, and options."""
+    lead = draw(st.sampled_from([(), (2,), (2, 1)]))
+    length, keys, features, wide = (draw(st.integers(low, 4)) for low in (1, 0, 1, 1))
+    dtype = draw(DTYPES)
+    shapes = (*lead, length, features), (*lead, keys, features), (*lead, keys, wide), (*lead, length, keys)
+    return *(draw(arrays(shape, dtype)) for shape in shapes), draw(st.sampled_from([1.0, 0.3, -1.0]))
+
+
+def case_attention(draw):
+    q, k, v, mask, scale = draw_attention(draw)
+    kind = draw(st.sampled_from(["none", "bools", "numbers", "one for all", "infinities"]))
+    mask = {"none": None, "bools": mask > 0, "one for all": mask[(0,) * (mask.ndim - 1)]}.get(kind, mask)
+    if kind == "infinities":
+        mask = np.where(mask < 0, mask.dtype.type(-np.inf), mask)
+    return (q, k, v, mask), {"scale": scale, "causal": draw(st.booleans())}
+
+
+def case_attention_grad(draw):
+    q, k, v, p, scale = draw_attention(draw)
+    g = draw(arrays((*q.shape[:-1], v.shape[-1]), q.dtype))
+    return (g, draw(st.none() | arrays(p.shape, q.dtype)), q, k, v, p), {"scale": scale}
+
+
 def draw_conv(draw):
     dtype = draw(DTYPES)
     if draw(st.integers(0, 3)):
-        config = draw(conv_configs(max_batch=2, max_channels=2))
+        config = draw(conv_configs(max_batch=2, max_channels=draw.channels))
         x, w, options = config.x, config.w, config.options
     else:  # depthwise: every channel by itself
         (n, _, *image), (_, _, *size), *_ = config = draw(conv_configs(max_batch=2, max_channels=2))
-        x, w, options = (n, 3, *image), (6, 1, *size), {**config.options, "groups": 3}
+        c = draw(st.integers(2, draw.channels + 1))
+        x, w, options = (n, c, *image), (draw(st.integers(1, 2)) * c, 1, *size), {**config.options, "groups": c}
     out = outputs(x[2:], w[2:], options["stride"], options["padding"], options["dilation"])
     return *(draw(arrays(shape, dtype)) for shape in (x, w, (x[0], w[0], *out))), options
 
@@ -191,6 +447,18 @@ def case_conv2d_weight_grad(draw):
     return (x, g), {"size": w.shape[2:], **options}
 
 
+def case_im2col(draw):
+    x, w, _, options = draw_conv(draw)
+    del options["groups"]
+    return (x,), {"size": w.shape[2:], **options}
+
+
+def case_col2im(draw):
+    (x,), options = case_im2col(draw)
+    columns = im2col(x, **options).shape
+    return (draw(arrays(columns, x.dtype)),), {"image": x.shape[2:], **options}
+
+
 def draw_images(draw, dilations):
     """Images, and the options of a pooling that suit them."""
     pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -199,7 +467,7 @@ def draw_images(draw, dilations):
     padding = tuple(draw(st.integers(0, r // 2)) for r in reach)
     least = [max(r - 2 * p, d) for r, p, d in zip(reach, padding, dilation, strict=True)]
     image = [n + draw(st.integers(0, 4)) for n in least]
-    shape = (draw(st.integers(1, 2)), draw(st.integers(1, 2)), *image)
+    shape = (draw(st.integers(1, 2)), draw(st.integers(1, draw.channels)), *image)
     options = {"kernel_size": size, "stride": stride, "padding": padding, "ceil_mode": draw(st.booleans())}
     return draw(arrays(shape, draw(DTYPES))), options | ({"dilation": dilation} if dilations else {})
 
@@ -215,7 +483,7 @@ def case_max_pool2d(draw):
 
 def case_max_pool2d_grad(draw):
     (x,), options = case_max_pool2d(draw)
-    _, indices = max_pool2d(x, **options)
+    _, indices = kernels.implementations("max_pool2d")["reference"].compute(np, x, **options)
     return (draw(arrays(indices.shape, x.dtype)), indices), {"size": x.shape[2:]}
 
 
@@ -227,11 +495,13 @@ def case_avg_pool2d(draw):
 
 def case_avg_pool2d_grad(draw):
     (x,), options = case_avg_pool2d(draw)
-    return (draw(arrays(avg_pool2d(x, **options).shape, x.dtype)),), {"size": x.shape[2:], **options}
+    how = [options[name] for name in ("kernel_size", "stride", "padding")]
+    out = outputs(x.shape[2:], *how, (1, 1), options["ceil_mode"])
+    return (draw(arrays((*x.shape[:2], *out), x.dtype)),), {"size": x.shape[2:], **options}
 
 
 def case_softmax(draw):
-    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    shape = draw(st.lists(st.integers(1, draw.channels + 2), min_size=1, max_size=3))
     scale = draw(st.sampled_from([1, 1e4]))
     x = draw(arrays(shape, draw(DTYPES))) * scale
     if draw(st.booleans()):
@@ -242,7 +512,8 @@ def case_softmax(draw):
 
 
 def draw_scores(draw):
-    shape = (draw(st.integers(1, 3)), draw(st.integers(2, 4)), *draw(st.sampled_from([(), (2,), (1, 3)])))
+    n, c = draw(st.integers(1, 3)), draw(st.integers(2, draw.channels + 2))
+    shape = (n, c, *draw(st.sampled_from([(), (2,), (1, 3)])))
     x = draw(arrays(shape, draw(DTYPES)))
     q = draw(arrays(shape, x.dtype, min_value=0, max_value=1))
     return x, q * (q > 0.3)
@@ -277,13 +548,30 @@ case_log_softmax = case_softmax
 
 
 # ---- the test
+class Draw:
+    """Draws for a case: few channels where nested loops compute it, and as many as fill registers elsewhere."""
+
+    def __init__(self, data, backend):
+        self.draw, self.channels = data.draw, 2 if backend == "reference" else 40
+
+    def __call__(self, strategy):
+        return self.draw(strategy)
+
+
+def implementation(op, backend):
+    """The kernel, and the case for it; the test is skipped where the kernel cannot be."""
+    if backend == "numba" and numba_is_there() is not True:
+        pytest.skip("Numba is not installed: the fast kernels were not tested")
+    return kernels.implementations(op)[backend], globals()[f"case_{op}"]
+
+
 @pytest.mark.parametrize(("op", "backend"), IMPLEMENTATIONS)
 @given(data=st.data())
 def test_implementation(op, backend, data):
-    arguments, options = globals()[f"case_{op}"](data.draw)
-    kernel = kernels.implementations(op)[backend]
+    kernel, case = implementation(op, backend)
+    arguments, options = case(Draw(data, backend))
     before = [None if a is None else a.copy() for a in arguments]
-    if not kernel.supports(np, *arguments, **options):
+    if kernel.supports(np, *arguments, **options) is not True:
         reject()
     result = kernel.compute(np, *arguments, **options)
     if backend == "reference":
@@ -294,12 +582,42 @@ def test_implementation(op, backend, data):
     several = isinstance(expected, tuple)
     dtype = options.get("dtype", arguments[0].dtype)
     for got, want in zip(result, expected, strict=True) if several else [(result, expected)]:
-        assert got.dtype == (want.dtype if want.dtype.kind == "i" else dtype)
-        assert got.flags.c_contiguous or "2d" not in op  # the pointwise ones keep the layout they find
+        if want is None:
+            assert got is None
+            continue
+        assert got.dtype == (want.dtype if want.dtype.kind in "iu" else dtype)
+        assert got.shape == want.shape
+        # the reference's images lie in order; the pointwise ones keep the layout they find
+        assert got.flags.c_contiguous or "2d" not in op or backend != "reference"
         tolerance = TOLERANCE[dtype.name]
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * 10)
     for a, b in zip(arguments, before, strict=True):
         np.testing.assert_array_equal(a, b, "an argument was written")
+
+
+@pytest.mark.parametrize(("op", "backend"), [(o, b) for o, b in IMPLEMENTATIONS if b != "reference"])
+@given(data=st.data())
+def test_nan_and_infinity_travel_as_in_the_reference(op, backend, data):
+    kernel, case = implementation(op, backend)
+    arguments, options = case(Draw(data, backend))
+    if kernel.supports(np, *arguments, **options) is not True:
+        reject()
+    if op == "conv2d_relu_pool_grad":  # the pixels of an odd last row are not looked at: no 0 · NaN comes of them
+        x, w, how = arguments[2], arguments[3], options
+        if any(n % 2 for n in outputs(x.shape[2:], w.shape[2:], how["stride"], how["padding"], how["dilation"])):
+            reject()
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    rate = data.draw(st.sampled_from([0.01, 0.2]))
+    for a in arguments:
+        if a is not None and a.dtype.kind == "f":
+            a[rng.random(a.shape) < rate] = rng.choice([np.nan, np.inf, -np.inf])
+    with np.errstate(all="ignore"):
+        both = kernel, kernels.implementations(op)["reference"]
+        result, expected = (k.compute(np, *arguments, **options) for k in both)
+    tolerance = TOLERANCE[arguments[0].dtype.name]
+    for got, want in zip(result, expected, strict=True) if isinstance(expected, tuple) else [(result, expected)]:
+        if want is not None:
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * 10)
 
 
 def test_every_kernel_is_tested():

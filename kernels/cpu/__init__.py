@@ -1,0 +1,59 @@
+"""The fast kernels on the CPU, for float32 and float64, compiled by Numba when they are first used.
+
+To read them, begin with `vector` (registers as a type), then `panel` (the loop that everything stands on), `matmul` and
+`conv` (how it is fed). `choice` says which cases go where; `compiler` and `threads` how code is made and run. Numba is
+imported by the first case that wants it.
+"""
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from .. import kernel
+from . import choice
+
+
+@functools.cache
+def _module(name: str) -> Any:
+    return importlib.import_module(f".{name}", __name__)
+
+
+def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any], worth: Callable[..., Any]) -> None:
+    """Register the function of the name `op` in a module here, whose name is `where`, or depends on the case."""
+    def module(*arrays: Any, **options: Any) -> Any:
+        return _module(where if isinstance(where, str) else where(*arrays, **options))
+
+    def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
+        return getattr(module(*arrays, **options), op)(xp, *arrays, **options)
+
+    def how(xp: Any, *arrays: Any, **options: Any) -> str:
+        found = module(*arrays, **options)
+        return f"{found.__name__}: {found.__doc__.splitlines()[0]}"
+
+    compute.__name__ = op
+    kernel("numba", supports, worth, how, choice.numba_is_there)(compute)
+
+
+_twin("conv2d", choice.conv2d_module, choice.floats, choice.large_conv2d)
+_twin("conv2d_input_grad", choice.conv2d_module, choice.floats, choice.large_input_grad)
+_twin("conv2d_weight_grad", choice.weight_grad_module, choice.floats, choice.large_weight_grad)
+_twin("max_pool2d", "pool", choice.images, choice.many_numbers)
+_twin("max_pool2d_grad", "pool", choice.winners, choice.many_numbers)
+_twin("avg_pool2d", "pool", choice.floats, choice.many_numbers)
+_twin("avg_pool2d_grad", "pool", choice.floats, choice.many_numbers)
+_twin("matmul", "matmul", choice.matrices, choice.thick_matrices)
+_twin("linear", "matmul", choice.rows, choice.thick_rows)
+_twin("softmax", "softmax", choice.floats, choice.many_scores)
+_twin("log_softmax", "softmax", choice.floats, choice.many_scores)
+_twin("cross_entropy", "softmax", choice.floats, choice.many_scores)
+_twin("cross_entropy_grad", "softmax", choice.floats, choice.many_scores)
+_twin("conv2d_relu", "fused", choice.floats, choice.large_conv2d)
+_twin("conv2d_relu_grad", "fused", choice.floats, choice.large_fused_grad)
+_twin("conv2d_relu_pool", "fused", choice.floats, choice.large_conv2d)
+_twin("conv2d_relu_pool_grad", "fused", choice.pooled, choice.large_fused_grad)
+_twin("standardize", "norm", choice.normalizable, choice.many_numbers)
+_twin("standardize_grad", "norm", choice.normalized, choice.many_numbers)
+_twin("adam", "optim", choice.parameters, choice.always)
+_twin("sgd", "optim", choice.parameters, choice.always)

@@ -1,0 +1,106 @@
+"""How arrays lie in memory: NumPy's strides above, the flat vectors that kernels read below.
+
+Images are (N, C, H, W) to everybody, but kernels want the channels of a pixel side by side ("channels-last"), so that
+one register holds 16 of them and one load brings them. Strides make that free: an array of shape (N, C, H, W) whose
+memory is in the order (N, H, W, C) looks like any other. Kernels return such arrays, NumPy's functions keep the order,
+and so from the first convolution of a network to its last nothing is rearranged.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .compiler import jit, parallel, span
+from .functions import load_some
+from .threads import workers_for
+from .vector import lanes, load, store, store_some, transpose_square
+
+
+def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
+    """x's memory as one vector, and how many numbers apart its neighbours along each axis lie. A copy if memory has
+    gaps, runs backwards or is read-only (to Numba another type, and another compilation)."""
+    flags, ordered = x.flags, x
+    if not flags.c_contiguous:
+        ordered = x.transpose(sorted(range(x.ndim), key=[-s for s in x.strides].__getitem__))
+    if not (flags.writeable and flags.aligned and ordered.flags.c_contiguous):
+        x = ordered = np.array(x, order="C")
+    size = x.itemsize
+    return ordered.reshape(-1), tuple([s // size for s in x.strides])
+
+
+@functools.lru_cache(1024)
+def steps(count: int, step: int) -> Any:
+    """The table (0, step, 2 step, …)."""
+    return np.arange(count) * step
+
+
+def channels_last(x: Any) -> Any:
+    """The numbers of images x (N, C, H, W), or of anything like them, in the order (N, H, W, C), as one vector."""
+    pixels = x.transpose(0, 2, 3, 1)
+    if pixels.flags.c_contiguous and x.flags.writeable and x.flags.aligned:
+        return pixels.reshape(-1)
+    if not x.flags.c_contiguous or x.dtype.kind != "f":
+        return np.array(pixels, order="C").reshape(-1)
+    out = np.empty(x.size, x.dtype)
+    n, c, h, w = x.shape
+    transpose(workers_for(x.size), flat(x)[0], n, c, h * w, out)
+    return out
+
+
+def images(vector: Any, n: int, c: int, h: int, w: int) -> Any:
+    """The images (N, C, H, W) whose numbers are in the order (N, H, W, C)."""
+    return vector.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+@parallel
+def transpose(worker, workers, a, n, rows, columns, out):
+    """Each of n matrices (rows, columns) transposed, a square that fits the registers at a time."""
+    size = lanes(a)
+    strips = (columns + size - 1) // size
+    for t in span(worker, workers, n * strips):
+        start, first = t // strips * rows * columns, t % strips * size
+        whole = rows // size * size if first + size <= columns else 0
+        for row in range(0, whole, size):
+            transpose_square(a, start + row * columns + first, columns, out, start + first * rows + row, rows)
+        for column in range(first, min(first + size, columns)):
+            for row in range(whole, rows):
+                out[start + column * rows + row] = a[start + row * columns + column]
+
+
+# ---- runs of numbers, for kernels
+@jit
+def zero(a, i, count):
+    """a[i : i + count] = 0"""
+    for k in range(i, i + count):
+        a[k] = 0
+
+
+@jit
+def copy(a, i, out, j, count):
+    """out[j : j + count] = a[i : i + count]"""
+    size = lanes(a)
+    while count >= size:
+        store(out, j, load(a, i))
+        i, j, count = i + size, j + size, count - size
+    if count > 0:
+        store_some(out, j, load_some(a, i, count), count)
+
+
+@jit
+def add(a, i, out, j, count):
+    """out[j : j + count] += a[i : i + count]"""
+    size = lanes(a)
+    while count >= size:
+        store(out, j, load(out, j) + load(a, i))
+        i, j, count = i + size, j + size, count - size
+    if count > 0:
+        store_some(out, j, load_some(out, j, count) + load_some(a, i, count), count)
+
+
+@jit
+def inside(start, count, apart, image):
+    """The first tap of a window that meets the image, and the first after it that does not."""
+    first = -(start // apart) if start < 0 else 0
+    return first, min(count, (image - start + apart - 1) // apart)

@@ -1,0 +1,100 @@
+"""Optimizers: every parameter of a group in one pass over memory.
+
+As NumPy computes it, a step of Adam reads and writes each array of a parameter a dozen times, and a network has many
+small parameters. Here a number is read, updated and written once, and the workers share out the elements of all
+parameters together: laid end to end, each takes an equal stretch, wherever it begins.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .compiler import parallel, span
+from .threads import workers_for
+
+Arrays = Sequence[Any]
+
+
+# ---- lists of arrays
+@intrinsic
+def data_of(typing, identity, like):
+    """The pointer to the numbers of an array of like's dtype, of which we have the id(). It stands
+    right behind the head that all Python objects have (`PyArrayObject_fields`, in NumPy's C interface)."""
+    kind = types.CPointer(like.dtype)
+
+    def generate(context, builder, signature, arguments):
+        field = builder.add(arguments[0], ir.Constant(arguments[0].type, object.__basicsize__))
+        return builder.load(builder.inttoptr(field, context.get_value_type(kind).as_pointer()))
+    return kind(types.intp, like), generate
+
+
+def identities(*lists: Arrays) -> Any:
+    """The id() of each array: a row for each list. (Ten times as fast as to ask each array where its numbers are.)"""
+    return np.array([[*map(id, arrays)] for arrays in lists])
+
+
+def ends(ws: Arrays) -> Any:
+    """Where each parameter ends, laid end to end, after a 0."""
+    return np.cumsum([0, *[w.size for w in ws]])
+
+
+# ---- the updates. ids[j, k]: the array that list j has for parameter k; like: one of their dtype, the settings' too
+@parallel
+def update_adam(worker, workers, ids, ends, like, rates, roots, new1, beta2, new2, eps, decay, shrink, sign, amsgrad):
+    """w ← shrink · w - rate · m / (√v · root + ε); rate and root hold the corrections of the parameter's step, new1 and
+    new2 are 1 - β1 and 1 - β2: taken in double precision, as 1 - 0.999 in float32 has three digits only."""
+    share = span(worker, workers, ends[-1])
+    for k in range(len(ends) - 1):
+        w, g = data_of(ids[0, k], like), data_of(ids[1, k], like)
+        m, v, most = data_of(ids[2, k], like), data_of(ids[3, k], like), data_of(ids[4, k], like)
+        for i in range(max(share.start, ends[k]) - ends[k], min(share.stop, ends[k + 1]) - ends[k]):
+            slope = sign * g[i] + decay * w[i]
+            m[i] += new1 * (slope - m[i])
+            v[i] = beta2 * v[i] + new2 * slope * slope
+            if amsgrad and not most[i] > v[i]:  # a NaN takes over
+                most[i] = v[i]
+            w[i] = shrink * w[i] - rates[k] * m[i] / (math.sqrt(most[i]) * roots[k] + eps)
+
+
+def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, largest: Arrays, steps: Sequence[float], *,
+         lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
+         maximize: bool) -> None:
+    """Adam's step."""
+    number = ws[0].dtype.type
+    rates = np.array([lr / (1 - beta1**t) for t in steps], number)
+    roots = np.array([1 / math.sqrt(1 - beta2**t) for t in steps], number)
+    settings = map(number, (1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
+                            1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1))
+    where = ends(ws)
+    update_adam(workers_for(2 * where[-1]), identities(ws, gs, means, squares, largest or squares), where, rates, rates,
+                roots, *settings, bool(largest))
+
+
+@parallel
+def update_sgd(worker, workers, ids, ends, like, lr, momentum, keep, decay, sign, nesterov, buffered):
+    """b ← momentum b + keep g, w ← w - lr b."""
+    share = span(worker, workers, ends[-1])
+    for k in range(len(ends) - 1):
+        w, g, b = data_of(ids[0, k], like), data_of(ids[1, k], like), data_of(ids[2, k], like)
+        for i in range(max(share.start, ends[k]) - ends[k], min(share.stop, ends[k + 1]) - ends[k]):
+            slope = sign * g[i] + decay * w[i]
+            if buffered:
+                b[i] = momentum * b[i] + keep * slope
+                slope = slope + momentum * b[i] if nesterov else b[i]
+            w[i] -= lr * slope
+
+
+def sgd(xp: Any, ws: Arrays, gs: Arrays, buffers: Arrays, *, lr: float, momentum: float, dampening: float,
+        weight_decay: float, nesterov: bool, maximize: bool) -> None:
+    """The step of gradient descent."""
+    number = ws[0].dtype.type
+    settings = map(number, (lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1))
+    where = ends(ws)
+    update_sgd(workers_for(where[-1]), identities(ws, gs, buffers or gs), where, np.empty(0, number), *settings,
+               bool(nesterov), bool(buffers))
