@@ -49,7 +49,7 @@ def as_dtype(spec: Any) -> DType:
         dtype = np.dtype(spec)
     except TypeError:
         dtype = None
-    if spec is None or dtype not in SUPPORTED:
+    if spec is None or dtype is None or dtype not in SUPPORTED:  # to NumPy None is float64
         raise TypeError(f"{spec!r} is no dtype of tinynet; there are {', '.join(map(name, SUPPORTED))}")
     return dtype
 

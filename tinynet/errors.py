@@ -1,9 +1,31 @@
-"""Checks that several rooms make, with the messages that teach. Types are those PyTorch raises."""
+"""Checks that several rooms make, with the messages that teach. Types are those PyTorch raises. And the warnings."""
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from typing import Any
+
+
+def check_tensor(op: str, value: Any, argument: str = "input") -> None:
+    """TypeError for what is neither a tensor nor an array."""
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{op}(): argument '{argument}' must be Tensor, not {type(value).__name__}")
+
+
+class TrainingWarning(UserWarning):
+    """What the warnings of mistakes in a training have in common.
+
+    >>> issubclass(tn.mistakes.StuckLoss, tn.mistakes.TrainingWarning)
+    True
+    """
+
+
+class MissingZeroGrad(TrainingWarning):
+    """A step along the sum of this step's gradient and earlier ones.
+
+    >>> issubclass(tn.mistakes.MissingZeroGrad, UserWarning)
+    True
+    """
 
 
 def check_dim(dim: Any, ndim: int) -> int:

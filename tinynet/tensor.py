@@ -15,13 +15,13 @@ from tinynet import ops
 from tinynet.autograd import engine
 from tinynet.autograd.graph import Leaf
 from tinynet.autograd.variable import Handle, Variable, wrap
-from tinynet.ops import sampling
+from tinynet.ops import linalg, sampling
 from tinynet.ops._primitive import NUMBERS, Primitive
 from tinynet.ops.discrete import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
 from tinynet.ops.elementwise import cast
 from tinynet.ops.index import getitem, is_basic, plain_index, set_at
-from tinynet.ops.inplace import in_place, scalar_or_tensor, write
-from tinynet.ops.shape import sizes
+from tinynet.ops.inplace import in_place, scalar_or_tensor, view_in_place, write
+from tinynet.ops.shape import mT, sizes
 from tinynet.value import Value
 
 Bool = bool  # in the class, `bool`, `any` and their like are methods
@@ -39,8 +39,8 @@ def _operators(*primitives: Primitive) -> list[Any]:
     return [op.operator for op in primitives]
 
 
-def _in_place(*functions: Any) -> list[Any]:
-    return [in_place(f) for f in functions]
+def _in_place(*functions: Any, by: Any = in_place) -> list[Any]:
+    return [by(f) for f in functions]
 
 
 class Tensor(Value):
@@ -167,14 +167,6 @@ class Tensor(Value):
         """
         return self.add_hook(hook)
 
-    def detach(self) -> Tensor:
-        """The same memory without history: no gradient flows through it.
-
-        >>> (tn.ones(1, requires_grad=True) * 2).detach()
-        tensor([2.])
-        """
-        return Tensor(self.array)
-
     def detach_(self) -> Tensor:
         """Forget this tensor's history. RuntimeError for a view.
 
@@ -228,10 +220,7 @@ class Tensor(Value):
         >>> tn.zeros(5, 2, 3).mT.shape
         (5, 3, 2)
         """
-        if self.ndim < 2:
-            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D "
-                               f"tensor.")
-        return ops.transpose(self, -2, -1)
+        return mT(self)
 
     # ---- operators
     __hash__ = Value.__hash__  # a class that defines __eq__ must say so
@@ -290,7 +279,7 @@ class Tensor(Value):
     transpose, t, movedim, expand_as, broadcast_to = ops.transpose, ops.t, ops.movedim, ops.expand_as, ops.broadcast_to
     tile, split, chunk, unbind, roll, narrow, select = (
         ops.tile, ops.split, ops.chunk, ops.unbind, ops.roll, ops.narrow, ops.select)
-    repeat_interleave, contiguous = ops.repeat_interleave, ops.contiguous
+    repeat_interleave, contiguous, detach = ops.repeat_interleave, ops.contiguous, ops.detach
 
     def reshape(self, *shape: Any) -> Tensor:
         """The elements under another shape, one size of which may be -1: reshape(2, -1) or reshape((2, -1)).
@@ -340,6 +329,7 @@ class Tensor(Value):
     diagonal, trace, tril, triu, diag = ops.diagonal, ops.trace, ops.tril, ops.triu, ops.diag
     matmul, mm, bmm, mv, dot, inner, outer, addmm, baddbmm = (
         ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.inner, ops.outer, ops.addmm, ops.baddbmm)
+    det, slogdet = linalg.det, linalg.slogdet
 
     # ---- in place
     add_, sub_, mul_, div_, true_divide_, floor_divide_, remainder_, pow_, lerp_, addcmul_ = _in_place(
@@ -358,6 +348,8 @@ class Tensor(Value):
     atan2_, addmm_, baddbmm_, logical_and_, logical_or_, logical_xor_, logical_not_ = _in_place(
         ops.atan2, ops.addmm, ops.baddbmm, ops.logical_and, ops.logical_or, ops.logical_xor, ops.logical_not)
     eq_, ne_, lt_, le_, gt_, ge_ = _in_place(ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge)
+    squeeze_, unsqueeze_, t_, transpose_ = _in_place(
+        ops.squeeze, ops.unsqueeze, ops.t, ops.transpose, by=view_in_place)
     bernoulli, multinomial = ops.bernoulli, ops.multinomial
     normal_, uniform_, bernoulli_, random_, exponential_ = (
         sampling.normal_, sampling.uniform_, sampling.bernoulli_, sampling.random_, sampling.exponential_)

@@ -199,10 +199,16 @@ class Value(Variable):
         return builtins.bool(self.array.item())
 
     def __float__(self) -> builtins.float:
-        return builtins.float(self.item())
+        return builtins.float(self._number())
 
     def __int__(self) -> builtins.int:
-        return builtins.int(self.item())
+        return builtins.int(self._number())
+
+    def _number(self) -> Any:
+        if self.array.size != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars, this one has shape "
+                             f"{list(self.shape)}")
+        return self.array.item()
 
     def __index__(self) -> builtins.int:
         if self.array.size != 1 or self.array.dtype.kind == "f":
@@ -271,7 +277,7 @@ class Value(Variable):
         """
         return self.to("cpu")
 
-    def cuda(self, device: Any = None) -> Any:
+    def cuda(self, device: Any = None, non_blocking: builtins.bool = False) -> Any:
         """The tensor on a GPU. RuntimeError where there is none.
 
         >>> tn.ones(1).cuda()

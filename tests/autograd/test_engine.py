@@ -175,9 +175,17 @@ def test_a_primitive_refuses_what_would_lose_a_gradient(own_primitive):
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         tn.exp(leaf(), colour=1)
     with pytest.raises(RuntimeError, match="where is not differentiable with respect to its argument 1"):
-        tn.where(leaf(), 1.0, 2.0)
+        PRIMITIVES["where"](leaf(), 1.0, 2.0)
     with pytest.raises(TypeError, match="no argument"):
         own_primitive(lambda xp, a: a).vjp(b=lambda g: g)
+
+
+def test_only_inputs_means_nothing_any_more():
+    x = leaf()
+    (g,) = tn.autograd.grad((x * x).sum(), x, None, True, False, True)
+    assert g.tolist() == (2 * x).tolist()
+    with pytest.warns(FutureWarning, match="only_inputs argument is deprecated"):
+        tn.autograd.grad(x.sum(), x, only_inputs=False)
 
 
 def test_backward_of_what_cannot_be():

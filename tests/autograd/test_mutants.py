@@ -228,7 +228,8 @@ MUTANTS = {
     "quotient without the square": (
         lambda: planted("true_divide", b=lambda g, a, b: -g * a / b), two, [X, positive(3)], ""),
     "power off by one": (
-        lambda: planted("pow", a=lambda g, a, b: g * b * P["pow"](a, b)), lambda op, x: op(x, 3), [X], ""),
+        lambda: planted("pow", a=lambda g, a, exponent: g * exponent * P["pow"](a, exponent)),
+        lambda op, x: op(x, 3), [X], ""),
     "floor with a gradient": (lambda: planted("floor", a=lambda g: g), one, [X], "superfluous"),
     "0/0 in a branch not taken": (
         lambda: as_it_is(lambda x: tn.where(x.detach() > 0, x.sqrt(), 0.0)), one, [randn(6)], "non-finite"),

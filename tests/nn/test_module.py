@@ -267,15 +267,3 @@ def test_no_gpu_is_an_error_and_nothing_moves():
     with pytest.raises(RuntimeError, match="cuda"):
         m.to("cuda:0")
     assert m(tn.ones(1, 2)).shape == (1, 1)
-
-
-@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
-def test_a_negative_padding_is_refused(mode):
-    with pytest.raises(RuntimeError, match=r"cannot pad an axis of size 5 by \(-1, -1\)"):
-        nn.Conv2d(1, 1, 3, padding=-1, padding_mode=mode)(tn.zeros(1, 5, 5))
-
-
-@pytest.mark.parametrize("name", ["kernel_size", "stride", "padding", "dilation"])
-def test_a_window_has_two_sizes(name):
-    with pytest.raises(ValueError, match=rf"{name} must be an int or two ints \(height, width\), got \(1, 2, 3\)"):
-        nn.Conv2d(**{"in_channels": 1, "out_channels": 1, "kernel_size": 3, name: (1, 2, 3)})

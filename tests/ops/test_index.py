@@ -175,7 +175,7 @@ def test_put_names_elements_by_number():
         (np.ones(2), IndexError, "must be int64, int32 or bool tensors, not float64"),
         ([[0], [0, 1]], ValueError, r"must be rectangular, got \[\[0\], \[0, 1\]\]"),
         ([[0], [0, 1]], ValueError, r"must be rectangular, got \[\[0\], \[0, 1\]\]"),
-        ("a", IndexError, r"got str"),
+        ("a", TypeError, r"got str"),
         (1.5, IndexError, "got float"),
         (slice(None, None, -1), ValueError, "step must be greater than zero, got -1"),
     ],

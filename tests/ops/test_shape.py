@@ -112,6 +112,35 @@ def test_writing_into_a_view_is_differentiated(name):
     np.testing.assert_array_equal(x.grad.array, window.array)
 
 
+def test_another_shape_in_place():
+    """The tensor itself changes shape; views taken before stay views of its memory, and writes go both ways."""
+    w = tn.ones(3, requires_grad=True)
+    y = w * 2
+    head = y[:2]
+    assert y.unsqueeze_(0).transpose_(0, 1) is y and y.shape == (3, 1) and head.shape == (2,)
+    head.mul_(3)
+    y.mul_(10)
+    assert head.tolist() == [60, 60]
+    (y.squeeze_(1) * head.sum()).sum().backward()  # S (S + 20 w3), for S = 60 (w1 + w2)
+    assert y.shape == (3,)
+    assert w.grad.tolist() == [60 * (2 * 120 + 20)] * 2 + [20 * 120]
+    m = tn.zeros(2, 3)
+    assert m.t_().shape == (3, 2)
+    with tn.no_grad():
+        assert w.unsqueeze_(1).is_leaf
+    w.grad = None
+    w.sum().backward()
+    assert w.grad.shape == (3, 1)
+
+
+def test_a_leaf_keeps_its_shape_where_its_gradient_is_wanted():
+    for change in ("squeeze_", "t_"):
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+            getattr(tn.ones(1, requires_grad=True), change)()
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable"):
+        tn.ones(1, requires_grad=True)[:].unsqueeze_(0)
+
+
 def test_an_expanded_tensor_is_not_written():
     with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
         tn.zeros(1).expand(3).add_(1)

@@ -1,6 +1,8 @@
-"""What the comparisons of modules with PyTorch's share: one module beside another, to the second derivative."""
+"""What the comparisons with PyTorch share: one module beside another, to the second derivative; two optimizers."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,3 +73,108 @@ def compare(ours, theirs, rng, *inputs, calls=1, twice=True, rtol=1e-9):
 def agree():
     """compare(ours, theirs, rng, *inputs), as a fixture: tests import nothing from one another."""
     return compare
+
+
+def compare_calls(call, seed, *inputs):
+    """call(F, *tensors) in both libraries: refused with the same type of error (which is returned), or compared as
+    modules are."""
+    torch = pytest.importorskip("torch")
+    refused = []
+    for nn, tensor in ((tn.nn, tn.tensor), (torch.nn, torch.tensor)):
+        try:
+            call(nn.functional, *map(tensor, inputs))
+            refused.append(None)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            refused.append(type(error))
+    assert refused[0] is refused[1], refused
+
+    def module(nn):
+        class Call(nn.Module):
+            def forward(self, *tensors):
+                return call(nn.functional, *tensors)
+
+        return Call()
+
+    if refused[0] is None:
+        compare(module(tn.nn), module(torch.nn), np.random.default_rng(seed), *inputs)
+    return refused[0]
+
+
+@pytest.fixture(scope="session")
+def agree_on():
+    """compare_calls(call, seed, *inputs), as a fixture."""
+    return compare_calls
+
+
+# ---- optimizers: fed the same gradients, the parameters take the same path
+SHAPES = [(3, 2), (4,), (), (0, 2), (2, 1, 2)]
+ALONE = {"foreach", "capturable", "differentiable", "fused"}  # options of PyTorch's alone
+
+
+class Both:
+    """The same parameters in both libraries, their optimizers, and steps with random gradients."""
+
+    def __init__(self, seed, name, options, dtype="float64", groups=None, shapes=SHAPES):
+        self.torch = torch = pytest.importorskip("torch")
+        self.rng = np.random.default_rng(seed)
+        start = [self.rng.standard_normal(shape).astype(dtype) for shape in shapes]
+        self.ours = [tn.tensor(np.array(a), requires_grad=True) for a in start]
+        self.theirs = [torch.tensor(a, requires_grad=True) for a in start]
+        self.optimizers = [
+            getattr(lib.optim, name)(self.split(params, groups), **options)
+            for lib, params in ((tn, self.ours), (torch, self.theirs))
+        ]
+
+    @staticmethod
+    def split(params, groups):
+        return params if groups is None else [{"params": params[:2]}, {"params": params[2:], **groups}]
+
+    def gradients(self, absent=0.1):
+        for p, q in zip(self.ours, self.theirs, strict=True):
+            g = np.asarray(self.rng.standard_normal(p.shape), p.dtype)
+            gone = self.rng.random() < absent  # a parameter without a gradient is left alone
+            p.grad = None if gone else tn.tensor(g)
+            q.grad = None if gone else self.torch.tensor(g)
+
+    def step(self):
+        self.gradients()
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def agree(self, rtol=1e-12):
+        for p, q in zip(self.ours, self.theirs, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol)
+
+
+def values(state_dict):
+    """A state_dict with arrays for tensors, without the options that are PyTorch's alone."""
+    arrays = {k: {n: v.detach().numpy() for n, v in s.items()} for k, s in state_dict["state"].items()}
+    return {
+        "state": arrays,
+        "param_groups": [{n: v for n, v in g.items() if n not in ALONE} for g in state_dict["param_groups"]],
+    }
+
+
+def converted(state_dict, tensor):
+    """A state_dict of one library as one of the other."""
+    arrays = values(state_dict)["state"]
+    state = {k: {n: tensor(np.array(a)) for n, a in s.items()} for k, s in arrays.items()}
+    return {"state": state, "param_groups": state_dict["param_groups"]}
+
+
+def same_layout(ours, theirs, rtol):
+    a, b = values(ours), values(theirs)
+    assert a["param_groups"] == b["param_groups"]
+    assert [*a["state"]] == [*b["state"]]
+    for k, state in a["state"].items():
+        assert [*state] == [*b["state"][k]]
+        for name, value in state.items():
+            expected = b["state"][k][name]
+            assert value.dtype == expected.dtype and value.shape == expected.shape
+            np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol, err_msg=name)
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """What compares two optimizers: pair.Both, and pair.values, .converted, .same_layout of their state_dicts."""
+    return SimpleNamespace(Both=Both, values=values, converted=converted, same_layout=same_layout, alone=ALONE)

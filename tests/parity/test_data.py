@@ -1,6 +1,7 @@
 """tn.data against torch.utils.data."""
 from __future__ import annotations
 
+import inspect
 import warnings
 
 import numpy as np
@@ -53,14 +54,32 @@ def test_default_collate(samples):
     same(tn.data.default_collate(list(samples)), theirs.default_collate(list(samples)))
 
 
-@given(structures(), st.sampled_from([None, 1, 2]), st.booleans())
-def test_loader(samples, batch_size, drop_last):
+@given(structures(), st.sampled_from([None, 1, 2]), st.booleans(), st.integers(0, 2))
+def test_loader(samples, batch_size, drop_last, num_workers):
+    """PyTorch's without workers: its processes would take seconds, and change nothing."""
     options = {"batch_size": batch_size, "drop_last": drop_last and batch_size is not None}
     data = [*samples, samples[0]]
-    ours, expected = tn.data.DataLoader(data, **options), theirs.DataLoader(data, **options)
+    ours = tn.data.DataLoader(data, **options, num_workers=num_workers, pin_memory=True)
+    expected = theirs.DataLoader(data, **options)
     assert len(ours) == len(expected)
     for a, b in zip(ours, expected, strict=True):
         same(a, b)
+
+
+def test_the_loaders_arguments_are_pytorchs():
+    ours, expected = (inspect.signature(data.DataLoader).parameters for data in (tn.data, theirs))
+    left_out = {"pin_memory_device", "in_order"}
+    assert list(ours) == [name for name in expected if name not in left_out]
+    for name, parameter in ours.items():
+        assert (parameter.default, parameter.kind) == (expected[name].default, expected[name].kind), name
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_loaders_attributes_are_pytorchs(num_workers):
+    ours, expected = (data.DataLoader([1, 2], 2, num_workers=num_workers, timeout=4) for data in (tn.data, theirs))
+    for name in ("batch_size", "drop_last", "num_workers", "pin_memory", "timeout", "worker_init_fn", "generator",
+                 "prefetch_factor", "persistent_workers"):
+        assert getattr(ours, name) == getattr(expected, name), name
 
 
 @given(st.integers(1, 40), st.lists(st.integers(1, 9), min_size=1, max_size=4))
@@ -99,6 +118,14 @@ def calls(data, tensor):
     yield lambda: data.DataLoader([1], batch_size=2, batch_sampler=[[0]])
     yield lambda: data.DataLoader([1], batch_size=None, drop_last=True)
     yield lambda: data.DataLoader([1], batch_size=0)
+    yield lambda: data.DataLoader([1], num_workers=-1)
+    yield lambda: data.DataLoader([1], timeout=-1)
+    yield lambda: iter(data.DataLoader([1], timeout=1))
+    yield lambda: data.DataLoader([1], prefetch_factor=2)
+    yield lambda: data.DataLoader([1], num_workers=1, prefetch_factor=-1)
+    yield lambda: data.DataLoader([1], persistent_workers=True)
+    yield lambda: data.DataLoader([1], num_workers=1, multiprocessing_context="nothing")
+    yield lambda: setattr(data.DataLoader([1]), "persistent_workers", False)
     yield lambda: data.DataLoader(Stream(), shuffle=True)
     yield lambda: data.DataLoader(Stream(), sampler=[0])
     yield lambda: setattr(data.DataLoader([1]), "batch_size", 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,138 +15,97 @@ import tinynet as tn
 
 torch = pytest.importorskip("torch")
 
-SHAPES = [(3, 2), (4,), (), (0, 2), (2, 1, 2)]
-ALONE = {"foreach", "capturable", "differentiable", "fused"}  # options of PyTorch's alone
 SEEDS = st.integers(0, 2**32 - 1)
 RATES = st.floats(1e-4, 1.0)
 MOMENTA = st.sampled_from([0.0, 0.5, 0.9])
 DECAYS = st.sampled_from([0.0, 1e-2, 0.5])
+EPSILONS = st.sampled_from([1e-8, 1e-3])
+BETAS = st.tuples(st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.9, 0.999]))
+GROUPS = st.one_of(st.none(), st.fixed_dictionaries({"lr": RATES, "weight_decay": DECAYS}))
 
 
-@st.composite
-def sgd(draw):
-    options = {"lr": draw(RATES), "momentum": draw(MOMENTA), "weight_decay": draw(DECAYS)}
-    options["maximize"] = draw(st.booleans())
-    if options["momentum"] and draw(st.booleans()):
-        return "SGD", options | {"nesterov": True}
-    return "SGD", options | {"dampening": draw(st.sampled_from([0.0, 0.3]))}
+def options(**more):
+    return st.fixed_dictionaries({"lr": RATES, "weight_decay": DECAYS, "maximize": st.booleans(), **more})
 
 
-@st.composite
-def adam(draw):
-    return "Adam", {
-        "lr": draw(RATES),
-        "betas": (draw(st.sampled_from([0.0, 0.5, 0.9])), draw(st.sampled_from([0.0, 0.9, 0.999]))),
-        "eps": draw(st.sampled_from([1e-8, 1e-3])),
-        "weight_decay": draw(DECAYS),
-        "amsgrad": draw(st.booleans()),
-        "maximize": draw(st.booleans()),
-        "decoupled_weight_decay": draw(st.booleans()),
-    }
+OPTIONS = {
+    "SGD": st.one_of(
+        options(momentum=MOMENTA, dampening=st.sampled_from([0.0, 0.3])),
+        options(momentum=st.sampled_from([0.5, 0.9]), nesterov=st.just(True)),
+    ),
+    "Adam": options(betas=BETAS, eps=EPSILONS, amsgrad=st.booleans(), decoupled_weight_decay=st.booleans()),
+    "AdamW": options(betas=BETAS, eps=EPSILONS, amsgrad=st.booleans()),
+    "RMSprop": options(alpha=st.sampled_from([0.9, 0.99]), eps=EPSILONS, momentum=MOMENTA, centered=st.booleans()),
+    "Adagrad": options(
+        lr_decay=st.sampled_from([0.0, 0.1, 2.0]),
+        initial_accumulator_value=st.sampled_from([0.0, 0.5]),
+        eps=st.sampled_from([1e-10, 1e-3]),
+    ),
+    "NAdam": options(
+        betas=BETAS,
+        eps=EPSILONS,
+        momentum_decay=st.sampled_from([0.0, 4e-3, 0.5]),
+        decoupled_weight_decay=st.booleans(),
+    ),
+}
+EVERY = pytest.mark.parametrize("name", OPTIONS)
 
 
-OPTIMIZERS = st.one_of(sgd(), adam())
-
-
-class Both:
-    """The same parameters in both libraries, their optimizers, and steps with random gradients."""
-
-    def __init__(self, seed, name, options, dtype="float64", groups=None):
-        self.rng = np.random.default_rng(seed)
-        start = [self.rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
-        self.ours = [tn.tensor(np.array(a), requires_grad=True) for a in start]
-        self.theirs = [torch.tensor(a, requires_grad=True) for a in start]
-        self.optimizers = [
-            getattr(lib.optim, name)(self.split(params, groups), **options)
-            for lib, params in ((tn, self.ours), (torch, self.theirs))
-        ]
-
-    @staticmethod
-    def split(params, groups):
-        return params if groups is None else [{"params": params[:2]}, {"params": params[2:], **groups}]
-
-    def gradients(self, absent=0.1):
-        for p, q in zip(self.ours, self.theirs, strict=True):
-            g = np.asarray(self.rng.standard_normal(p.shape), p.dtype)
-            gone = self.rng.random() < absent  # a parameter without a gradient is left alone
-            p.grad = None if gone else tn.tensor(g)
-            q.grad = None if gone else torch.tensor(g)
-
-    def step(self):
-        self.gradients()
-        for optimizer in self.optimizers:
-            optimizer.step()
-
-    def agree(self, rtol=1e-12):
-        for p, q in zip(self.ours, self.theirs, strict=True):
-            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=rtol)
-
-
-def values(state_dict):
-    """A state_dict with arrays for tensors, without the options that are PyTorch's alone."""
-    arrays = {k: {n: v.detach().numpy() for n, v in s.items()} for k, s in state_dict["state"].items()}
-    return {
-        "state": arrays,
-        "param_groups": [{n: v for n, v in g.items() if n not in ALONE} for g in state_dict["param_groups"]],
-    }
-
-
-def converted(state_dict, tensor):
-    """A state_dict of one library as one of the other."""
-    arrays = values(state_dict)["state"]
-    state = {k: {n: tensor(np.array(a)) for n, a in s.items()} for k, s in arrays.items()}
-    return {"state": state, "param_groups": state_dict["param_groups"]}
-
-
-def same_layout(ours, theirs, rtol):
-    a, b = values(ours), values(theirs)
-    assert a["param_groups"] == b["param_groups"]
-    assert [*a["state"]] == [*b["state"]]
-    for k, state in a["state"].items():
-        assert [*state] == [*b["state"][k]]
-        for name, value in state.items():
-            expected = b["state"][k][name]
-            assert value.dtype == expected.dtype and value.shape == expected.shape
-            np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol, err_msg=name)
-
-
-@given(SEEDS, OPTIMIZERS, st.one_of(st.none(), st.fixed_dictionaries({"lr": RATES, "weight_decay": DECAYS})))
-def test_twelve_steps(seed, optimizer, groups):
-    both = Both(seed, *optimizer, groups=groups)
+@EVERY
+@given(SEEDS, st.data(), GROUPS)
+def test_twelve_steps(pair, name, seed, data, groups):
+    both = pair.Both(seed, name, data.draw(OPTIONS[name]), groups=groups)
     for _ in range(12):
         both.step()
         both.agree()
-    same_layout(*(o.state_dict() for o in both.optimizers), rtol=1e-12)
+    pair.same_layout(*(o.state_dict() for o in both.optimizers), rtol=1e-12)
 
 
-@given(SEEDS, OPTIMIZERS)
-def test_twelve_steps_in_single_precision(seed, optimizer):
-    name, options = optimizer
-    assume(options.get("betas", (0.9, 0.99))[1] > 0)  # else m / |g| hangs on the last bits of a small gradient
-    both = Both(seed, name, options | {"lr": min(options["lr"], 0.1)}, "float32")
+@EVERY
+@given(SEEDS, st.data())
+def test_twelve_steps_in_single_precision(pair, name, seed, data):
+    drawn = data.draw(OPTIONS[name])
+    assume(drawn.get("betas", (0.9, 0.99))[1] > 0)  # else m / |g| hangs on the last bits of a small gradient
+    both = pair.Both(seed, name, drawn | {"lr": min(drawn["lr"], 0.1)}, "float32")
     for _ in range(12):
         both.step()
     assert all(p.dtype == tn.float32 for p in both.ours)
     both.agree(rtol=2e-5)
 
 
-@given(SEEDS, OPTIMIZERS, st.booleans(), st.integers(0, 4))
-def test_state_goes_from_one_library_to_the_other(seed, optimizer, to_torch, steps):
+@contextmanager
+def doubles_as_default():
+    """NAdam's mu_product is kept in the default dtype, and in the parameter's once it was loaded: where the two
+    are one, a loaded run goes on exactly."""
+    before = tn.get_default_dtype(), torch.get_default_dtype()
+    tn.set_default_dtype(tn.float64)
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        tn.set_default_dtype(before[0])
+        torch.set_default_dtype(before[1])
+
+
+@EVERY
+@doubles_as_default()
+@given(SEEDS, st.data(), st.booleans(), st.integers(0, 4))
+def test_state_goes_from_one_library_to_the_other(pair, name, seed, data, to_torch, steps):
     """A run that changes library half way goes on as the other library's own."""
-    both = Both(seed, *optimizer, groups={"lr": 0.01})
+    both = pair.Both(seed, name, data.draw(OPTIONS[name]), groups={"lr": 0.01})
     for _ in range(steps):
         both.step()
-    fresh = Both(seed, optimizer[0], {"lr": 0.5}, groups={"lr": 0.25})
+    fresh = pair.Both(seed, name, {"lr": 0.5}, groups={"lr": 0.25})
     with tn.no_grad(), torch.no_grad():
         for new, old in zip(fresh.ours + fresh.theirs, both.ours + both.theirs, strict=True):
             new.copy_(old)
     ours, theirs = (o.state_dict() for o in both.optimizers)
     a, b = fresh.optimizers
     if to_torch:
-        b.load_state_dict(converted(ours, torch.tensor))
+        b.load_state_dict(pair.converted(ours, torch.tensor))
         a.load_state_dict(ours)
     else:
-        a.load_state_dict(converted(theirs, tn.tensor))
+        a.load_state_dict(pair.converted(theirs, tn.tensor))
         b.load_state_dict(copy.deepcopy(theirs))  # PyTorch would go on in the very same buffers
     both.rng, fresh.rng = np.random.default_rng(seed + 1), np.random.default_rng(seed + 1)
     for _ in range(5):
@@ -156,14 +116,15 @@ def test_state_goes_from_one_library_to_the_other(seed, optimizer, to_torch, ste
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-10)
 
 
-@given(SEEDS, OPTIMIZERS)
-def test_closure(seed, optimizer):
+@EVERY
+@given(SEEDS, st.data())
+def test_closure(name, seed, data):
     """step(closure) computes the gradients itself, with grad enabled, and returns the loss."""
-    losses = []
+    drawn, losses = data.draw(OPTIONS[name]), []
     for lib in (tn, torch):
         rng = np.random.default_rng(seed)
         w = lib.tensor(rng.standard_normal(3), requires_grad=True)
-        o = getattr(lib.optim, optimizer[0])([w], **optimizer[1])
+        o = getattr(lib.optim, name)([w], **drawn)
         target = lib.tensor(rng.standard_normal(3))
 
         def closure(lib=lib, w=w, o=o, target=target):
@@ -228,7 +189,7 @@ def test_errors(name):
     ours, theirs = caught
     assert type(ours) is type(theirs)
     if name not in OTHER_TEXT:
-        assert str(ours).replace("tinynet", "torch") == str(theirs)
+        assert str(ours).replace("tinynet", "torch").startswith(str(theirs))
 
 
 def with_gradient(lib):
@@ -237,13 +198,13 @@ def with_gradient(lib):
     lib.optim.Optimizer([p], {}).step()
 
 
-def facts(lib):
+def facts(lib, pair):
     """What can be seen of an optimizer and its groups."""
     w, b, late = a(lib), lib.zeros((), requires_grad=True), a(lib)
     o = lib.optim.Adam([{"params": w, "lr": 0.5}, {"params": (b,), "betas": (0.5, 0.5)}], lr=0.25)
     o.add_param_group({"params": [late], "eps": 1e-4})
     yield [[o.param_groups[k][n] for n in ("lr", "betas", "eps", "amsgrad")] for k in range(3)]
-    yield values(o.state_dict())
+    yield pair.values(o.state_dict())
     (w.sum() * b + b).backward()
     o.step()
     yield w.tolist(), b.tolist(), late.tolist(), late in o.state, w in o.state
@@ -254,22 +215,22 @@ def facts(lib):
     yield w.grad
     yield o.step(), w.tolist()
     named = lib.optim.SGD([("w", w), ("b", b)], lr=0.5)
-    yield values(named.state_dict())
+    yield pair.values(named.state_dict())
     other = lib.optim.SGD([w, b])
     other.load_state_dict(named.state_dict())
-    yield values(other.state_dict())
+    yield pair.values(other.state_dict())
     named.load_state_dict(lib.optim.SGD([w, b], lr=0.125).state_dict())
-    yield values(named.state_dict())
+    yield pair.values(named.state_dict())
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         double = lib.optim.SGD([w, w, b])
     yield len(seen), double.state_dict()["param_groups"][0]["params"]
-    yield [line for line in repr(named).split("\n") if line.split(":")[0].strip() not in ALONE]
+    yield [line for line in repr(named).split("\n") if line.split(":")[0].strip() not in pair.alone]
     yield lib.optim.SGD([w]).defaults["lr"], lib.optim.Adam([w]).defaults["betas"]
 
 
-def test_the_same_is_seen():
-    for ours, theirs in zip(facts(tn), facts(torch), strict=True):
+def test_the_same_is_seen(pair):
+    for ours, theirs in zip(facts(tn, pair), facts(torch, pair), strict=True):
         if isinstance(ours, dict):
             assert ours["param_groups"] == theirs["param_groups"]
             assert ours["state"].keys() == theirs["state"].keys()

@@ -1,11 +1,8 @@
-"""AdamW, RMSprop, Adagrad, NAdam and Muon beside torch.optim, by the same comparison as SGD and Adam."""
+"""Muon beside torch.optim's, and the options of the optimizers one by one."""
 
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -18,116 +15,48 @@ from tinynet.optim import muon
 
 torch = pytest.importorskip("torch")
 
-# The pair of optimizers fed the same gradients, and what is asked of it, stand in test_optim.py.
-spec = spec_from_file_location("parity_of_optimizers", Path(__file__).with_name("test_optim.py"))
-shared = module_from_spec(spec)
-spec.loader.exec_module(shared)
-Both, SEEDS, RATES, DECAYS, MOMENTA = shared.Both, shared.SEEDS, shared.RATES, shared.DECAYS, shared.MOMENTA
-EPSILONS = st.sampled_from([1e-8, 1e-3])
-BETAS = st.tuples(st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.9, 0.999]))
+SEEDS = st.integers(0, 2**32 - 1)
+RATES = st.floats(1e-4, 1.0)
+DECAYS = st.sampled_from([0.0, 1e-2, 0.5])
 GROUPS = st.one_of(st.none(), st.fixed_dictionaries({"lr": RATES, "weight_decay": DECAYS}))
 MATRICES = [(3, 2), (2, 3), (4, 4), (1, 5), (6, 2)]
-
-
-def drawn(name, **options):
-    common = {"lr": RATES, "weight_decay": DECAYS}
-    return st.tuples(st.just(name), st.fixed_dictionaries(common | options))
-
-
-OPTIMIZERS = st.one_of(
-    drawn("AdamW", betas=BETAS, eps=EPSILONS, amsgrad=st.booleans(), maximize=st.booleans()),
-    drawn(
-        "RMSprop",
-        alpha=st.sampled_from([0.9, 0.99]),
-        eps=EPSILONS,
-        momentum=MOMENTA,
-        centered=st.booleans(),
-        maximize=st.booleans(),
-    ),
-    drawn(
-        "Adagrad",
-        lr_decay=st.sampled_from([0.0, 0.1, 2.0]),
-        initial_accumulator_value=st.sampled_from([0.0, 0.5]),
-        eps=st.sampled_from([1e-10, 1e-3]),
-        maximize=st.booleans(),
-    ),
-    drawn(
-        "NAdam",
-        betas=BETAS,
-        eps=EPSILONS,
-        momentum_decay=st.sampled_from([0.0, 4e-3, 0.5]),
-        decoupled_weight_decay=st.booleans(),
-        maximize=st.booleans(),
-    ),
-)
-MUON = drawn(
-    "Muon",
-    momentum=MOMENTA,
-    nesterov=st.booleans(),
-    ns_coefficients=st.sampled_from([(3.4445, -4.7750, 2.0315), (2.0, -1.5, 0.5)]),
-    eps=st.sampled_from([1e-7, 3.0]),
-    ns_steps=st.sampled_from([1, 5]),
-    adjust_lr_fn=st.sampled_from([None, "original", "match_rms_adamw"]),
+MUON = st.fixed_dictionaries(
+    {
+        "lr": RATES,
+        "weight_decay": DECAYS,
+        "momentum": st.sampled_from([0.0, 0.5, 0.9]),
+        "nesterov": st.booleans(),
+        "ns_coefficients": st.sampled_from([(3.4445, -4.7750, 2.0315), (2.0, -1.5, 0.5)]),
+        "eps": st.sampled_from([1e-7, 3.0]),
+        "ns_steps": st.sampled_from([1, 5]),
+        "adjust_lr_fn": st.sampled_from([None, "original", "match_rms_adamw"]),
+    }
 )
 
 
-def again(name, *strategies, around=lambda body: body):
-    """A test of test_optim.py for the optimizers here."""
-    return given(*strategies)(around(getattr(shared, name).hypothesis.inner_test))
-
-
-test_twelve_steps = again("test_twelve_steps", SEEDS, OPTIMIZERS, GROUPS)
-test_twelve_steps_in_single_precision = again("test_twelve_steps_in_single_precision", SEEDS, OPTIMIZERS)
-test_closure = again("test_closure", SEEDS, OPTIMIZERS)
-
-
-@contextmanager
-def doubles_as_default():
-    """NAdam's mu_product is kept in the default dtype, and in the parameter's once it was loaded: where the two
-    are one, a loaded run goes on exactly."""
-    before = tn.get_default_dtype(), torch.get_default_dtype()
-    tn.set_default_dtype(tn.float64)
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        tn.set_default_dtype(before[0])
-        torch.set_default_dtype(before[1])
-
-
-test_state_goes_from_one_library_to_the_other = again(
-    "test_state_goes_from_one_library_to_the_other",
-    *(SEEDS, OPTIMIZERS, st.booleans(), st.integers(0, 4)),
-    around=doubles_as_default(),
-)
-
-
-# ---- Muon: matrices alone, and rounded on the way
+# ---- Muon: for matrices alone, and rounded on the way
 @given(SEEDS, MUON, GROUPS)
-def test_muon_without_rounding(seed, optimizer, groups):
+def test_muon_without_rounding(pair, seed, options, groups):
     """Its formula: with the rounding taken out of both libraries they agree to the last digits."""
     exact = (
-        patch.object(shared, "SHAPES", MATRICES),
         patch.object(muon, "_bfloat16", lambda x: x),
         patch.object(torch.Tensor, "bfloat16", lambda x: x.clone()),
     )
-    with exact[0], exact[1], exact[2]:
-        both = Both(seed, *optimizer, groups=groups)
+    with exact[0], exact[1]:
+        both = pair.Both(seed, "Muon", options, groups=groups, shapes=MATRICES)
         for _ in range(10):
             both.step()
             both.agree(rtol=1e-9)
-        shared.same_layout(*(o.state_dict() for o in both.optimizers), rtol=1e-12)
+        pair.same_layout(*(o.state_dict() for o in both.optimizers), rtol=1e-12)
 
 
 @given(SEEDS, MUON, st.sampled_from(["float32", "float64"]))
-def test_muon_with_rounding(seed, optimizer, dtype):
+def test_muon_with_rounding(pair, seed, options, dtype):
     """A sum taken in another order may round the other way, by a part in 256: no more than that."""
-    name, options = optimizer
-    with patch.object(shared, "SHAPES", MATRICES):
-        both = Both(seed, name, options | {"lr": 1.0, "weight_decay": 0.0}, dtype)
-        for _ in range(3):
-            both.step()
-        both.agree(rtol=0.02)
+    both = pair.Both(seed, "Muon", options | {"lr": 1.0, "weight_decay": 0.0}, dtype, shapes=MATRICES)
+    for _ in range(3):
+        both.step()
+    both.agree(rtol=0.02)
 
 
 def test_rounding_is_that_of_bfloat16():
@@ -138,21 +67,21 @@ def test_rounding_is_that_of_bfloat16():
 
 
 @given(SEEDS, MUON, st.booleans())
-def test_muon_state_goes_from_one_library_to_the_other(seed, optimizer, to_torch):
-    with patch.object(shared, "SHAPES", MATRICES):
-        both, fresh = Both(seed, *optimizer), Both(seed, "Muon", {"lr": 0.5})
-        both.step()
-        ours, theirs = (o.state_dict() for o in both.optimizers)
-        if to_torch:
-            fresh.optimizers[1].load_state_dict(shared.converted(ours, torch.tensor))
-        else:
-            fresh.optimizers[0].load_state_dict(shared.converted(theirs, tn.tensor))
-        there = fresh.optimizers[to_torch].state_dict()
-        assert len(there["state"]) == len(ours["state"])
-        if to_torch:
-            shared.same_layout(ours, there, rtol=1e-12)
-        else:
-            shared.same_layout(there, theirs, rtol=1e-12)
+def test_muon_state_goes_from_one_library_to_the_other(pair, seed, options, to_torch):
+    both = pair.Both(seed, "Muon", options, shapes=MATRICES)
+    fresh = pair.Both(seed, "Muon", {"lr": 0.5}, shapes=MATRICES)
+    both.step()
+    ours, theirs = (o.state_dict() for o in both.optimizers)
+    if to_torch:
+        fresh.optimizers[1].load_state_dict(pair.converted(ours, torch.tensor))
+    else:
+        fresh.optimizers[0].load_state_dict(pair.converted(theirs, tn.tensor))
+    there = fresh.optimizers[to_torch].state_dict()
+    assert len(there["state"]) == len(ours["state"])
+    if to_torch:
+        pair.same_layout(ours, there, rtol=1e-12)
+    else:
+        pair.same_layout(there, theirs, rtol=1e-12)
 
 
 # ---- options
@@ -160,14 +89,14 @@ NAMES = ["AdamW", "RMSprop", "Adagrad", "NAdam", "Muon"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_options_and_defaults(name):
+def test_options_and_defaults(pair, name):
     ours, theirs = (inspect.signature(getattr(lib.optim, name)).parameters for lib in (tn, torch))
-    expected = {n: p.default for n, p in theirs.items() if n not in shared.ALONE}
+    expected = {n: p.default for n, p in theirs.items() if n not in pair.alone}
     assert {n: p.default for n, p in ours.items()} == expected
     assert [*ours] == [*expected]
     o, q = (getattr(lib.optim, name)([lib.ones(2, 2, requires_grad=True)]) for lib in (tn, torch))
-    assert o.defaults == {n: v for n, v in q.defaults.items() if n not in shared.ALONE}
-    shared.same_layout(o.state_dict(), q.state_dict(), rtol=0)
+    assert o.defaults == {n: v for n, v in q.defaults.items() if n not in pair.alone}
+    pair.same_layout(o.state_dict(), q.state_dict(), rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -215,7 +144,7 @@ def test_options_out_of_range(name, options):
             getattr(lib.optim, name)([lib.ones(2, 2, requires_grad=True)], **options)
         caught.append(info.value)
     assert type(caught[0]) is type(caught[1])
-    assert str(caught[0]) == str(caught[1])
+    assert str(caught[0]).startswith(str(caught[1]))
 
 
 @pytest.mark.parametrize("name", NAMES)

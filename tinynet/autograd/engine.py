@@ -6,6 +6,7 @@ are themselves recorded. The engine knows nothing of any particular op.
 """
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     fresh: set[Place] = set()  # places whose gradient is an array nobody else holds: it may be added to in place
     found: dict[Place, Any] = {}
     anomaly = modes.anomaly
-    with set_grad_enabled(create_graph):
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
         for place in reversed(order):
             g = gradients.pop(place, None)
             if g is None:
@@ -110,7 +111,7 @@ def receive(leaf: Leaf, g: Any, fresh: bool) -> None:
         tensor.gradient = wrap(g if fresh else g.copy() if type(g) is ndarray else backend(g).array(g))
     elif kept.place is None and kept.array.flags.writeable:
         kept.array += g
-        writes.record(kept.array)
+        writes.add(kept.array)
     else:
         tensor.gradient = wrap(kept.array + g)
 
@@ -206,15 +207,19 @@ def as_list(tensors: Tensors, n: int | None = None) -> list[Any]:
 
 
 def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Tensors = None, retain_graph: bool | None = None,
-         create_graph: bool = False, allow_unused: bool | None = None, *, materialize_grads: bool = False) -> Any:
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None, *,
+         materialize_grads: bool = False) -> Any:
     """The gradients of sum_k <outputs[k], grad_outputs[k]> with respect to each of `inputs`, as a tuple; `.grad` is
     not touched. create_graph=True: they can be differentiated again. RuntimeError if an input was not used, unless
-    allow_unused (None in its place) or materialize_grads (zeros).
+    allow_unused (None in its place) or materialize_grads (zeros). only_inputs means nothing any more, as in PyTorch.
 
     >>> x = tn.tensor(3.0, requires_grad=True)
     >>> tn.autograd.grad(x * x, x)
     (tensor(6.),)
     """
+    if not only_inputs:
+        warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate "
+                      "gradient for other parts of the graph, please use autograd.backward.", FutureWarning, 2)
     outs, ins = as_list(outputs), as_list(inputs)
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     if materialize_grads and not allow_unused:

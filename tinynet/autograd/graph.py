@@ -38,6 +38,7 @@ class Leaf:
 
     __slots__ = ("dtype", "hooks", "seq", "shape", "tensor")
     inputs: tuple[Place, ...] = ()
+    next_functions: tuple[tuple[Place, int], ...] = ()
 
     def __init__(self, tensor: Any) -> None:
         self.seq, self.shape, self.dtype, self.hooks = tick(), tensor.array.shape, tensor.array.dtype, None

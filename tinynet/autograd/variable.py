@@ -43,6 +43,8 @@ class Variable:
         """The place, brought up to date: a view follows its base, so if that was given a new history by a write
         through another view, the path is replayed from it."""
         base = self.base
+        while base is not None and base.base is not None:  # it was given another shape in place
+            base = self.base = base.base
         if base is not None and self.path and self.of is not base.place and not isinstance(base.place, Leaf):
             self.of = base.place
             with enable_grad():

@@ -23,16 +23,41 @@ class _Writes:
     def __init__(self) -> None:
         self.last = 0
         self._dates: dict[int, tuple[int, str, Any]] = {}
+        self._used: dict[int, bool] = {}  # gradients that an optimizer used: has backward() added to them since?
 
     def record(self, array: Array, line: str | None = None) -> int:
         """Note that the array's memory was written now (by `line`, where known); returns the date."""
         memory = owner(array)
         key, self.last = id(memory), tick()
         known = self._dates.get(key)
-        # the entry goes when its memory does, before another array can be given the same id
-        forget = known[2] if known else weakref.ref(memory, lambda _: self._dates.pop(key, None))
-        self._dates[key] = self.last, line or "run under detect_anomaly() to see where", forget
+        self._dates[key] = (self.last, line or "run under detect_anomaly() to see where",
+                            known[2] if known else self._watch(memory))
+        if self._used:
+            self._used.pop(key, None)
         return self.last
+
+    def _watch(self, memory: Array) -> Any:
+        """What forgets the memory when it goes, before another array can be given the same id."""
+        key = id(memory)
+        return weakref.ref(memory, lambda _: (self._dates.pop(key, None), self._used.pop(key, None)))
+
+    def use(self, gradient: Array) -> bool:
+        """Note that an optimizer uses this gradient. True if one did before, and backward() has only added to it
+        since: nobody cleared it."""
+        memory = owner(gradient)
+        key = id(memory)
+        if key not in self._dates:
+            self._dates[key] = 0, "", self._watch(memory)
+        stale, self._used[key] = self._used.get(key, False), False
+        return stale
+
+    def add(self, gradient: Array) -> None:
+        """Record that backward() added to this gradient."""
+        key = id(owner(gradient))
+        used = key in self._used
+        self.record(gradient)
+        if used:
+            self._used[key] = True
 
     def after(self, date: int, arrays: Iterable[Any]) -> str | None:
         """The line that wrote over one of the arrays after the date; None if none did."""

@@ -26,14 +26,18 @@ from tinynet.nn.activation import (
     Softsign,
     Tanh,
 )
+from tinynet.nn.attention import MultiheadAttention
+from tinynet.nn.cells import GRUCell, LSTMCell, RNNCell
 from tinynet.nn.containers import Identity, ModuleDict, ModuleList, Sequential
-from tinynet.nn.conv import Conv2d
+from tinynet.nn.conv import Conv1d, Conv2d
+from tinynet.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from tinynet.nn.dropout import (
     Dropout,
     Dropout2d,
 )
+from tinynet.nn.embedding import Embedding
 from tinynet.nn.flatten import Flatten, Unflatten
-from tinynet.nn.linear import Linear
+from tinynet.nn.linear import Bilinear, Linear
 from tinynet.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -59,26 +63,60 @@ from tinynet.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
+from tinynet.nn.padding import ConstantPad1d, ConstantPad2d, ReflectionPad2d, ZeroPad2d
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_containers import ParameterDict, ParameterList
-from tinynet.nn.pooling import AvgPool2d, MaxPool2d
+from tinynet.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
+from tinynet.nn.recurrent import GRU, LSTM, RNN
+from tinynet.nn.resampling import PixelShuffle, PixelUnshuffle, Upsample
+from tinynet.nn.transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
+    "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -90,6 +128,7 @@ __all__ = [
     "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -97,19 +136,25 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
+    "ReflectionPad2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -119,8 +164,14 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Upsample",
+    "ZeroPad2d",
     "functional",
     "init",
     "utils",

@@ -8,7 +8,7 @@ from typing import Any
 from tinynet.nn import functional as F
 from tinynet.nn import init as start
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter
+from tinynet.nn.parameter import Parameter, check_sizes
 from tinynet.ops.create import empty
 from tinynet.tensor import Tensor
 
@@ -69,6 +69,7 @@ class PReLU(Module):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
+        check_sizes(self, num_parameters=num_parameters)
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(empty(num_parameters, device=device, dtype=dtype))
         self.reset_parameters()

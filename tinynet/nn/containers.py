@@ -8,6 +8,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from itertools import chain
 from typing import Any, Self
 
+from tinynet.nn.fusion import together
 from tinynet.nn.module import Module
 
 
@@ -121,8 +122,10 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last module's output."""
-        for module in self:
-            input = module(input)
+        layers, k = [*self], 0
+        while k < len(layers):
+            count, compute = together(layers, k, input)
+            input, k = compute(input), k + count
         return input
 
     def __getitem__(self, index: int | slice) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
+from tinynet.ops.loss import older_words
 from tinynet.tensor import Tensor
 
 
@@ -14,13 +13,7 @@ class _Loss(Module):
 
     def __init__(self, size_average: bool | None, reduce: bool | None, reduction: str) -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-            warnings.warn(
-                f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-                stacklevel=3,
-            )
-        self.reduction = reduction
+        self.reduction = older_words(reduction, size_average, reduce, 4)
 
 
 class MSELoss(_Loss):

@@ -174,7 +174,8 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """The same as `self.name = module`, for names that are no identifiers."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            remedy = ": unpack it with *" if isinstance(module, (list, tuple)) else ""
+            raise TypeError(f"{type(module).__name__} is not a Module subclass{remedy}")
         self._check_name("module", name, "_modules")
         self._modules[name] = module
 
@@ -296,7 +297,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Tell this module and all below it that they are being trained: dropout, say, heeds it."""
         if not isinstance(mode, bool):
-            raise ValueError("training mode is expected to be boolean")
+            raise ValueError(f"training mode is expected to be boolean, got {mode!r}")
         self.training = mode
         for child in self.children():
             child.train(mode)

@@ -11,7 +11,7 @@ from tinynet.dtypes import int64
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter
+from tinynet.nn.parameter import Parameter, check_sizes
 from tinynet.ops.create import empty, ones, zeros
 from tinynet.tensor import Tensor
 
@@ -53,6 +53,7 @@ class _ChannelNorm(_Affine):
         bias: bool,
     ) -> None:
         super().__init__()
+        check_sizes(self, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self._register(num_features, affine, bias, device, dtype)
@@ -241,6 +242,7 @@ class GroupNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_sizes(self, num_channels=num_channels)
         if num_groups <= 0 or num_channels % num_groups:
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine

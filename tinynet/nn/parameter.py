@@ -34,6 +34,15 @@ class Parameter(Tensor):
         return type(self)(self.detach().clone(), self.requires_grad)  # without the gradient, as in PyTorch
 
 
+def check_sizes(layer: Any, **sizes: Any) -> None:
+    """The sizes that a layer is made with: TypeError for one that is no int, RuntimeError for a negative one."""
+    for name, n in sizes.items():
+        if not hasattr(n, "__index__"):
+            raise TypeError(f"{type(layer).__name__}: {name} must be an int, got {n!r}")
+        if n < 0:
+            raise RuntimeError(f"{type(layer).__name__}: {name} must not be negative, got {n}")
+
+
 def clear_grads(tensors: Iterable[Tensor], set_to_none: bool) -> None:
     """Forget the gradients, or fill them with zeros where they are."""
     for t in tensors:

@@ -40,7 +40,6 @@ from tinynet.ops.discrete import (
     ne,
     sign,
     trunc,
-    where,
 )
 from tinynet.ops.discrete import round_ as round
 from tinynet.ops.elementwise import (
@@ -92,6 +91,7 @@ from tinynet.ops.index import (
     select,
     take_along_dim,
 )
+from tinynet.ops.index import where_ as where
 from tinynet.ops.joining import cat, chunk, hstack, split, stack, unbind, vstack
 from tinynet.ops.matmul import addmm, baddbmm, bmm, dot, einsum, inner, matmul, mm, mv, outer, tensordot
 from tinynet.ops.piecewise import abs_ as abs
@@ -144,6 +144,7 @@ from tinynet.ops.shape import (
     broadcast_tensors,
     broadcast_to,
     contiguous,
+    detach,
     expand,
     expand_as,
     flatten,
@@ -202,6 +203,7 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
+    "detach",
     "diag",
     "diagonal",
     "div",

@@ -40,7 +40,8 @@ def _entry(k: Any) -> Any:
         try:
             return operator.index(k)
         except TypeError:
-            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and int64, int32 or bool "
+            error = TypeError if isinstance(k, str) else IndexError
+            raise error("only integers, slices (`:`), ellipsis (`...`), None and int64, int32 or bool "
                              f"tensors are valid indices (got {type(k).__name__})") from None
     if k.dtype == "uint8":
         warnings.warn("indexing with dtype uint8 is now deprecated, it is taken as a mask: use a dtype bool",

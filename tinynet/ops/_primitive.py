@@ -146,22 +146,26 @@ class Primitive:
         arrays: list[Any] = []
         places: list[Any] = []
         key, tensors, dtypes, plain = 1, 0, set(), True
+        xp: Any = None  # the array module: that of the first array
         for a in args:
             x, p = a, None
             if isinstance(a, Variable):
                 x, p = a.array, a.place if a.base is None else a.refresh()
-                dtypes.add(x.dtype)
                 tensors += 1
-            elif type(a) is ndarray:
-                dtypes.add(a.dtype)
-            elif type(a) is not float and type(a) is not int:
+            if type(x) is ndarray:
+                dtypes.add(x.dtype)
+                xp = xp or np
+            elif hasattr(x, "dtype"):
+                dtypes.add(x.dtype)
+                xp, plain = xp or backend(x), plain and x is not a
+            elif type(x) is not float and type(x) is not int:
                 plain = False
             arrays.append(x)
             places.append(p)
             key += key + (p is not None)
+        xp = xp or np
         if self.dims is not None and options.get("dim") is not None:
             options["dim"] = check_dims(options["dim"], getattr(arrays[0], "ndim", 0) + self.dims)
-        xp = backend(next((a for a in arrays if hasattr(a, "dtype")), 0))
         if self.elementwise and not plain:
             self._check_operands(arrays)
         if self.elementwise and tensors and (not plain or len(dtypes) > 1 or any(d.kind != "f" for d in dtypes)):
@@ -217,7 +221,7 @@ class Primitive:
     def operator(self) -> Callable[..., Any]:
         """This op as a plain function of one or two tensors: the common case (NumPy, one dtype, no options) in a
         straight line, everything else by __call__. The same forward, the same node."""
-        op, forward, plans, differentiable = self, self.forward, self.plans, bool(self.written)
+        op, plans, differentiable = self, self.plans, bool(self.written)
 
         def unary(a: Any) -> Any:
             x, p = a.array, a.place
@@ -226,7 +230,7 @@ class Primitive:
             record = modes.record if p is not None and differentiable else None
             if record is not None and record is not Node:
                 return op(a)
-            out = forward(np, x)
+            out = op.forward(np, x)
             out = out if type(out) is ndarray else settle(out)
             if record is None:
                 return Variable.public(out)
@@ -251,7 +255,7 @@ class Primitive:
             if record is not None and record is not Node:
                 return op(a, b)
             try:
-                out = forward(np, x, y)
+                out = op.forward(np, x, y)
             except ValueError as e:
                 raise op._explain(e, (a, b), [x, y], {}) from None
             out = out if type(out) is ndarray else settle(out)
@@ -297,20 +301,21 @@ class Primitive:
         unknown = [k for k in given if k not in self.options]
         if unknown:
             raise TypeError(f"{self.name}() got an unexpected keyword argument '{unknown[0]}'; it takes "
-                            f"{', '.join([*self.params, *self.options]) or 'none'}")
+                            f"{', '.join([*map(spoken, self.params), *self.options]) or 'none'}")
         return tuple(tensors), given
 
     def _check_operands(self, arrays: list[Any]) -> None:
         for a, name in zip(arrays, self.params, strict=False):
             if not isinstance(a, NUMBERS) and not hasattr(a, "dtype"):
-                raise TypeError(f"{self.name}(): argument '{name}' must be Tensor or number, not {type(a).__name__}")
+                raise TypeError(f"{self.name}(): argument '{spoken(name)}' must be Tensor or number, not "
+                                f"{type(a).__name__}")
 
     def _explain(self, error: Exception, args: Any, arrays: list[Any], options: dict[str, Any]) -> Exception:
         """The exception to raise for one that NumPy or Python raised: what the user gave wrong, not where it broke."""
         missing = [name for name in self.params[len(args):] if f"'{name}'" in str(error)]
         missing += [name for name in self.required if name not in options]
         if missing:
-            return TypeError(f"{self.name}() missing required argument: '{missing[0]}'")
+            return TypeError(f"{self.name}() missing required argument: '{spoken(missing[0])}'")
         if not self.elementwise:
             first = args[0] if args else None
             known = isinstance(first, (Variable, *NUMBERS)) or hasattr(first, "dtype")
@@ -323,7 +328,8 @@ class Primitive:
             return broadcast_error(self.name, shapes)
         if isinstance(error, TypeError):
             dtypes = " and ".join(a.dtype.name for a in arrays if hasattr(a, "dtype"))
-            return RuntimeError(f"{self.name} is not supported for {dtypes}")
+            remedy = ": use ~, ^ or logical_not(), or convert with .int()" if "bool" in dtypes else ""
+            return RuntimeError(f"{self.name} is not supported for {dtypes}{remedy}")
         return RuntimeError(f"{self.name}: {error}")
 
     # ---- gradients coming back
@@ -352,6 +358,11 @@ def primitive(**how: Any) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(forward: Callable[..., Any] | None = None, **how: Any) -> Any:
     """Make a Primitive of a forward: `@primitive` or `@primitive(elementwise=True, …)`."""
     return Primitive(forward, **how) if forward else lambda f: Primitive(f, **how)
+
+
+def spoken(param: str) -> str:
+    """The name by which users know an argument: a and b are input and other."""
+    return {"a": "input", "b": "other"}.get(param, param)
 
 
 def shape_of(a: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinynet import kernels
 from tinynet.dtypes import as_dtype, name
-from tinynet.errors import check_dim
+from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import where
 from tinynet.ops.elementwise import cast, clone, erf, exp, expm1, sigmoid, tanh
@@ -281,11 +281,6 @@ def _overwrite(f: Any, input: Any, *args: Any) -> Any:
 
 
 # ---- checks
-def check_tensor(op: str, t: Any, what: str = "input") -> None:
-    if not hasattr(t, "dtype"):
-        raise TypeError(f"{op}(): argument '{what}' must be Tensor, not {type(t).__name__}")
-
-
 def check_float(op: str, input: Any, remedy: str = "use input.float()") -> None:
     check_tensor(op, input)
     if input.dtype.kind != "f":

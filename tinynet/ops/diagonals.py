@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet.dtypes import Array
-from tinynet.errors import check_dim
+from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.elementwise import clone
 
@@ -45,6 +45,7 @@ def trace(input: Any) -> Any:
     >>> tn.trace(tn.tensor([[1., 2.], [3., 4.]]))
     tensor(5.)
     """
+    check_tensor("trace", input)
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
     return diagonal(input).sum()
@@ -57,6 +58,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
     tensor([[1, 0],
             [0, 2]])
     """
+    check_tensor("diag", input)
     if input.ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
     if input.ndim == 2:

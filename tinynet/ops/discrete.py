@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinynet.ops._primitive import primitive
 
 
@@ -176,7 +178,7 @@ def isfinite(xp, a):
 # ---- a choice
 @primitive(elementwise=True)
 def where(xp, condition, input, other):
-    """input where condition is true, else other, elementwise. (With the condition alone, use `nonzero`.)
+    """input where condition is true, else other, elementwise.
 
     >>> tn.where(tn.tensor([True, False]), tn.tensor([1.0, 2.0]), 0.0)
     tensor([1., 0.])
@@ -232,6 +234,7 @@ def trunc(xp, a):
 
 
 @primitive
+@np.errstate(all="ignore")
 def round_(xp, a, *, decimals=0):
     """a rounded to `decimals` places, halves to the even neighbour, elementwise.
 

@@ -7,7 +7,7 @@ from typing import Any
 from tinynet.autograd.variable import raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import float32, name
-from tinynet.ops.activation import check_tensor
+from tinynet.errors import check_tensor
 from tinynet.ops.inplace import write
 from tinynet.ops.sampling import stream
 

@@ -46,7 +46,7 @@ def add(xp, a, b, *, alpha=1):
     >>> tn.add(tn.tensor([1.0, 2.0]), 1, alpha=10)
     tensor([11., 12.])
     """
-    return xp.add(a, b) if alpha == 1 else xp.add(a, b * alpha)
+    return xp.add(a, b) if alpha == 1 else xp.add(a, _scaled(xp, a, b, alpha))
 
 
 @primitive(elementwise=True)
@@ -56,7 +56,13 @@ def sub(xp, a, b, *, alpha=1):
     >>> tn.sub(tn.tensor([1.0, 2.0]), 1)
     tensor([0., 1.])
     """
-    return xp.subtract(a, b) if alpha == 1 else xp.subtract(a, b * alpha)
+    return xp.subtract(a, b) if alpha == 1 else xp.subtract(a, _scaled(xp, a, b, alpha))
+
+
+def _scaled(xp: Any, a: Any, b: Any, alpha: float) -> Any:
+    if isinstance(alpha, float) and xp.result_type(a, b).kind != "f":
+        raise RuntimeError(f"For integral input tensors, argument alpha must not be a floating point number: {alpha}")
+    return b * alpha
 
 
 @primitive(elementwise=True)
@@ -102,15 +108,15 @@ def remainder(xp, a, b):
 
 
 @primitive(elementwise=True)
-def pow_(xp, a, b):
-    """a ** b, elementwise. RuntimeError for integers to a negative power.
+def pow_(xp, a, exponent):
+    """a ** exponent, elementwise. RuntimeError for integers to a negative power.
 
     >>> tn.pow(tn.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
-    if isinstance(b, int) and b == 2:
+    if isinstance(exponent, int) and exponent == 2:
         return xp.multiply(a, a)
-    return xp.power(a, b)
+    return xp.power(a, exponent)
 
 
 def _no_integer_zero(xp: Any, a: Any, b: Any) -> None:
@@ -118,16 +124,16 @@ def _no_integer_zero(xp: Any, a: Any, b: Any) -> None:
         raise RuntimeError("ZeroDivisionError: an integer is divided by zero; convert to a float dtype for inf or nan")
 
 
-def _slope_of_power(g, a, b):
-    """b a^(b-1), which is 0 where b is 0, whatever a is."""
-    if not hasattr(b, "dtype"):
-        return g * (b * pow_(a, b - 1)) if b else g * 0.0
-    return g * where(eq(b, 0), 0.0, b * pow_(a, b - 1))
+def _slope_of_power(g, a, exponent):
+    """n a^(n-1) for the exponent n, which is 0 where n is 0, whatever a is."""
+    if not hasattr(exponent, "dtype"):
+        return g * (exponent * pow_(a, exponent - 1)) if exponent else g * 0.0
+    return g * where(eq(exponent, 0), 0.0, exponent * pow_(a, exponent - 1))
 
 
-def _slope_of_exponent(g, a, b, out):
-    """a^b log a, which is 0 where a is 0 and b is not negative."""
-    zero = logical_and(eq(a, 0), ge(b, 0))
+def _slope_of_exponent(g, a, exponent, out):
+    """a^n log a for the exponent n, which is 0 where a is 0 and n is not negative."""
+    zero = logical_and(eq(a, 0), ge(exponent, 0))
     return g * where(zero, 0.0, out * log(where(zero, 1.0, a)))
 
 
@@ -139,7 +145,7 @@ sub.vjp(a=lambda g: g, b=lambda g, alpha: g * -alpha)
 mul.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)
 true_divide.vjp(a=lambda g, b: g / b, b=lambda g, a, b: -g * (a / b / b))
 remainder.vjp(a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
-pow_.vjp(a=_slope_of_power, b=_slope_of_exponent)
+pow_.vjp(a=_slope_of_power, exponent=_slope_of_exponent)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:

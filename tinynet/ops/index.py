@@ -15,7 +15,7 @@ from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.variable import raw, replay, wrap
 from tinynet.device import backend
 from tinynet.dtypes import Array, DType, int64, name
-from tinynet.errors import check_dim
+from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._index import ALL, Index, check_range, complain, window
 from tinynet.ops._index import is_basic as is_basic
 from tinynet.ops._index import plain_index as plain_index
@@ -108,7 +108,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     if not isinstance(indices, (tuple, list)):
         raise TypeError("index_put(): argument 'indices' must be tuple of Tensors, not "
                         f"{type(indices).__name__}")
-    _need("index_put", "values", values)
+    check_tensor("index_put", values, "values")
     if values.dtype != input.dtype:
         raise RuntimeError("Index put requires the source and destination dtypes match, got "
                            f"{name(input.dtype)} for the destination and {name(values.dtype)} for the "
@@ -159,14 +159,10 @@ set_along.vjp(a=lambda g, index, dim: set_along(g, 0.0, index, dim=dim),
               v=lambda g, index, dim: take_along(g, index, dim=dim))
 
 
-def _need(op: str, argument: str, value: Any) -> None:
-    if not hasattr(value, "dtype"):
-        raise TypeError(f"{op}(): argument '{argument}' must be Tensor, not {type(value).__name__}")
-
-
 def _check_along(op: str, input: Any, dim: int, index: Any, src: Any = None) -> int:
     """dim in [0, ndim), if index (and src) fit input."""
-    _need(op, "index", index)
+    check_tensor(op, input)
+    check_tensor(op, index, "index")
     dim = check_dim(dim, input.ndim)
     if index.dtype not in ("int64", "int32"):
         raise RuntimeError(f"{op}(): Expected dtype int32/int64 for index, got {name(index.dtype)}")
@@ -217,7 +213,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     >>> tn.scatter_add(tn.zeros(3), 0, tn.tensor([1, 1]), tn.tensor([2., 3.]))
     tensor([0., 5., 0.])
     """
-    _need("scatter_add", "src", src)
+    check_tensor("scatter_add", src, "src")
     dim = _check_along("scatter_add", input, dim, index, src)
     return input + add_along(_corner(src, index.shape), index, dim=dim, shape=input.shape)
 
@@ -233,7 +229,8 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     tensor([[1, 3],
             [4, 2]])
     """
-    _need("take_along_dim", "indices", indices)
+    check_tensor("take_along_dim", input)
+    check_tensor("take_along_dim", indices, "indices")
     if indices.dtype != int64:
         raise RuntimeError("take_along_dim(): dtype of indices should be int64 but got "
                            f"{name(indices.dtype)}")
@@ -261,6 +258,7 @@ def select(input: Any, dim: int, index: int) -> Any:
     >>> tn.select(tn.tensor([[1, 2], [3, 4]]), 1, 0)
     tensor([1, 3])
     """
+    check_tensor("select", input)
     if not input.ndim:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim, k = check_dim(dim, input.ndim), operator.index(index)
@@ -292,7 +290,7 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
 
 def _vector(op: str, index: Any, dim: int, size: int, error: type[Exception]) -> Array:
     """A copy of index, checked: a vector of ints in [0, size)."""
-    _need(op, "index", index)
+    check_tensor(op, index, "index")
     if index.dtype not in ("int64", "int32"):
         raise RuntimeError(f"{op}(): Expected dtype int32 or int64 for index, got {name(index.dtype)}")
     if index.ndim > 1:
@@ -308,6 +306,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     tensor([[2, 2],
             [4, 4]])
     """
+    check_tensor("index_select", input)
     dim = check_dim(dim, input.ndim)
     if not input.ndim:
         return index_select(input.reshape((1,)), 0, index).reshape(())
@@ -322,7 +321,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     tensor([3., 0., 3.])
     """
     dim = check_dim(dim, input.ndim)
-    _need("index_add", "source", source)
+    check_tensor("index_add", source, "source")
     if source.dtype != input.dtype:
         raise RuntimeError(f"index_add(): self ({name(input.dtype)}) and source ({name(source.dtype)}) must "
                            "have the same scalar type")
@@ -344,6 +343,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
     >>> tn.repeat_interleave(tn.tensor([1, 2]), tn.tensor([1, 3]))
     tensor([1, 2, 2, 2])
     """
+    check_tensor("repeat_interleave", input)
     xp = backend(raw(input))
     if repeats is None:
         input, repeats = wrap(xp.arange(len(input))), input
@@ -368,7 +368,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
 
 # ---- masks
 def _check_mask(op: str, mask: Any) -> None:
-    _need(op, "mask", mask)
+    check_tensor(op, mask, "mask")
     if mask.dtype != "bool":
         raise RuntimeError(f"{op} only supports boolean masks, but got mask with dtype {name(mask.dtype)}")
 
@@ -380,6 +380,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     tensor([0., 2.])
     """
     _check_mask("masked_fill", mask)
+    broadcast_shape("masked_fill", [input.shape, mask.shape])
     if not hasattr(value, "dtype"):
         return where(mask, _number(value, input.dtype), input)
     if value.ndim:
@@ -415,3 +416,22 @@ def nonzero(xp: Any, a: Array, *, as_tuple: bool = False) -> Any:
             [2]])
     """
     return xp.nonzero(_line(a)) if as_tuple else xp.argwhere(a)
+
+
+def where_(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """input where condition (bool) is true, else other, elementwise; of the condition alone, nonzero as a tuple.
+
+    >>> tn.where(tn.tensor([True, False]), tn.tensor([1.0, 2.0]), 0.0)
+    tensor([1., 0.])
+    >>> tn.where(tn.tensor([0, 5, 6]))
+    (tensor([1, 2]),)
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where() takes a condition alone, or condition, input and other")
+    check_tensor("where", condition, "condition")
+    if condition.dtype not in ("bool", "uint8"):
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
+                           f"{name(condition.dtype)}: compare it, as in condition != 0")
+    return where(condition, input, other)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet.autograd.graph import Leaf, Node, user_line
 from tinynet.autograd.modes import modes
-from tinynet.autograd.variable import Variable
+from tinynet.autograd.variable import Variable, wrap
 from tinynet.autograd.writes import writes
 from tinynet.ops._primitive import Primitive
 from tinynet.ops.elementwise import cast
@@ -54,10 +54,7 @@ def write(target: Any, new: Any, own: bool = False) -> Any:
 
 
 def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None:
-    if recording and isinstance(root.place, Leaf):
-        what = "a leaf Variable" if root is target else "a view of a leaf Variable"
-        raise RuntimeError(f"{what} that requires grad is being used in an in-place operation. Do it under no_grad(), "
-                           f"or on a clone().")
+    _check_leaf(target, root, recording)
     if recording and target.base is not None and target.path is None and (root.place or new.place):
         raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled: "
                            "its history is not known. Make the view outside no_grad(), or clone() it.")
@@ -81,16 +78,47 @@ def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None
         raise RuntimeError("this tensor shares the memory of a read-only array; clone() it to write")
 
 
+def _check_leaf(target: Any, root: Any, recording: bool) -> None:
+    if recording and isinstance(root.place, Leaf):
+        what = "a leaf Variable" if root is target else "a view of a leaf Variable"
+        raise RuntimeError(f"{what} that requires grad is being used in an in-place operation. Do it under no_grad(), "
+                           f"or on a clone().")
+
+
 def in_place(op: Callable[..., Any]) -> Callable[..., Any]:
     """The in-place twin of an op: t.op_(…) computes op(t, …) and writes it into t."""
     def method(self: Any, *args: Any, **options: Any) -> Any:
         result = op(self, *args, **options)
         return result if result is NotImplemented else write(self, result, own=True)
 
+    return _twin(method, op, "writes the result into this tensor and returns it.")
+
+
+def _twin(method: Callable[..., Any], op: Any, what: str) -> Callable[..., Any]:
     name = op.name if isinstance(op, Primitive) else op.__name__
     method.__name__ = method.__qualname__ = f"{name}_"
-    method.__doc__ = f"In-place version of `{name}`: writes the result into this tensor and returns it."
+    method.__doc__ = f"In-place version of `{name}`: {what}"
     return method
+
+
+def view_in_place(op: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place twin of an op whose result is a view: t.op_(…) lets t itself be seen so. Views of t are from then
+    on views of what t was, and so is t."""
+    def method(self: Any, *args: Any) -> Any:
+        place = self.refresh()
+        _check_leaf(self, self if self.base is None else self.base, modes.record is not None)
+        if isinstance(place, Leaf):  # under no_grad: it stays a leaf
+            self.array = op(wrap(self.array), *args).array
+            place.shape = self.array.shape
+            return self
+        before = self if self.base is not None else wrap(self.array, place)
+        after = op(before, *args)
+        self.array, self.base, self.path, self.of = after.array, after.base, after.path, after.of
+        if after.place is not None:
+            self.move(after.place)
+        return self
+
+    return _twin(method, op, "this tensor itself is from now on seen so. Returns it.")
 
 
 def scalar_or_tensor(value: Any, like: Any) -> Any:
@@ -99,5 +127,5 @@ def scalar_or_tensor(value: Any, like: Any) -> Any:
         return value
     try:
         return Variable.public(np.asarray(value).astype(like.dtype, copy=False))
-    except (TypeError, ValueError) as e:
-        raise TypeError(f"can't assign a {type(value).__name__} to a tensor of {like.dtype}: {e}") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"can't assign a {type(value).__name__} to a tensor of {like.dtype}: {value!r}") from None

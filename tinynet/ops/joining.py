@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from tinynet.dtypes import Array, result_type
-from tinynet.errors import check_dim
+from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.elementwise import cast
 from tinynet.ops.shape import sizes
@@ -63,7 +63,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     >>> tn.cat([tn.tensor([1, 2]), tn.tensor([3.])])
     tensor([1., 2., 3.])
     """
-    tensors = _list("cat", tensors, ValueError, "torch.cat(): expected a non-empty list of Tensors")
+    tensors = _list("cat", tensors, ValueError, "cat(): expected a non-empty list of Tensors")
     tensors = [t for t in tensors if t.shape != (0,)] or tensors  # tensor([]) stands for "nothing yet"
     first = tensors[0].shape
     for k, t in enumerate(tensors):
@@ -138,6 +138,7 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
     >>> tn.split(tn.arange(5), 2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
+    check_tensor("split", tensor, "tensor")
     if not tensor.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     if isinstance(split_size_or_sections, (tuple, list)):
@@ -157,6 +158,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
     >>> tn.chunk(tn.arange(5), 3)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
+    check_tensor("chunk", input)
     if not input.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if sizes((chunks,))[0] < 1:

@@ -128,6 +128,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
 
 # ---- determinants
 @primitive
+@np.errstate(all="ignore")
 def det(xp: Any, A: Array) -> Array:
     """The determinant. Its gradient, the matrix of cofactors, exists for singular matrices too.
 
@@ -139,6 +140,7 @@ def det(xp: Any, A: Array) -> Array:
 
 
 @primitive
+@np.errstate(all="ignore")
 def cofactors(xp: Any, A: Array) -> Array:
     """det(A) A^-T, also where A has no inverse: of A = U S V^T it is det(U) det(V) U S' V^T, where S' has the
     product of the others in place of each singular value."""
@@ -164,6 +166,7 @@ cofactors.vjp(A=_cofactors_rule)
 
 
 @primitive(outputs="sign logabsdet")
+@np.errstate(all="ignore")
 def slogdet(xp: Any, A: Array) -> Any:
     """(sign, log |det A|), which do not overflow; (0, -inf) for a singular matrix, where it has no gradient.
 

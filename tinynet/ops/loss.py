@@ -1,4 +1,4 @@
-"""Losses: how far a prediction is from its target, as one number or as one for each sample."""
+"""Losses of labels: cross-entropy and the negative log-likelihood; and what all losses share."""
 from __future__ import annotations
 
 import warnings
@@ -66,7 +66,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     >>> tn.nn.functional.cross_entropy(tn.tensor([[2., 0., 0.]]), tn.tensor([0]))
     tensor(0.2395)
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_scores("cross_entropy", input, target)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
@@ -79,7 +79,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
                     ignore_index=ignore_index, label_smoothing=label_smoothing, dtype=input.dtype)
     losses = cross_entropy_(scores, q)
     losses = losses if losses.shape == target.shape else losses.reshape(target.shape)
-    return _reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
+    return reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
 
 
 def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str,
@@ -99,7 +99,7 @@ def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, r
     if weight is not None:
         q = q * cast(weight, dtype=dtype).reshape((-1, *[1] * (input.ndim - 2)))
     losses = cross_entropy_(input, q)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -112,7 +112,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     >>> tn.nn.functional.nll_loss(tn.tensor([[-0.5, -1.0]]), tn.tensor([1]))
     tensor(1.)
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_scores("nll_loss", input, target)
     _check_weight(weight, input.shape[min(1, input.ndim - 1)])
     labels, scores = _check_labels(input, target, weight, ignore_index)
@@ -122,46 +122,30 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     if weight is not None:
         losses = losses * wrap(raw(weight)[safe])
     losses = where(wrap(kept), losses, 0.0).reshape(target.shape)
-    return _reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
-
-
-def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
-             reduction: str = "mean", weight: Any = None) -> Any:
-    """(input - target)², times weight if given; a mean is then weighted.
-
-    ValueError if the shapes differ, on purpose: broadcasting (N, 1) against (N,) compares every prediction
-    with every target, and trains to their average.
-
-    >>> tn.nn.functional.mse_loss(tn.tensor([1., 2.]), tn.tensor([1., 4.]))
-    tensor(2.)
-    """
-    reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("mse_loss", input=input, target=target)
-    if input.shape != target.shape:
-        raise ValueError(_what_broadcasting_does("mse_loss", input.shape, target.shape))
-    if input.dtype.kind != "f" and target.dtype.kind != "f":
-        raise NotImplementedError(f"mse_loss is not implemented for {name(input.dtype)}: use input.float()")
-    losses = (input - target).square()
-    if weight is None:
-        return _reduced(losses, reduction, raw(losses).size)
-    if weight.shape != input.shape:
-        raise ValueError(f"Weights and input must have the same size, got {weight.shape} and {input.shape}")
-    return _reduced(losses * weight, reduction, weight.sum())
+    return reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
 
 
 # ---- from a loss for each sample to the result
-def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
-    """'none', 'mean' or 'sum'; size_average and reduce are PyTorch's older words for it."""
-    if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' "
-                      f"instead.", stacklevel=3)
+def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
+    """'none', 'mean' or 'sum': what an argument `reduction` may be."""
+    reduction = older_words(reduction, size_average, reduce, 4)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction: use 'none', 'mean' or 'sum'")
     return reduction
 
 
-def _reduced(losses: Any, reduction: str, total: Any) -> Any:
+def older_words(reduction: str, size_average: bool | None, reduce: bool | None, stacklevel: int) -> str:
+    """The reduction, unless size_average and reduce, PyTorch's older words for it, name another; a warning then."""
+    if size_average is None and reduce is None:
+        return reduction
+    reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+                  stacklevel=stacklevel)
+    return reduction
+
+
+def reduced(losses: Any, reduction: str, total: Any) -> Any:
+    """The losses, their sum, or the sum divided by total."""
     return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / total
 
 
@@ -172,14 +156,15 @@ def _total_weight(labels: Any, weight: Any, ignore_index: int) -> Any:
 
 
 # ---- checks
-def _check_tensors(op: str, **tensors: Any) -> None:
+def check_tensors(op: str, **tensors: Any) -> None:
+    """TypeError for what is no tensor."""
     for what, t in tensors.items():
         if not isinstance(t, Variable):
             raise TypeError(f"{op}(): argument '{what}' must be Tensor, not {type(t).__name__}")
 
 
 def _check_scores(op: str, input: Any, target: Any) -> None:
-    _check_tensors(op, input=input, target=target)
+    check_tensors(op, input=input, target=target)
     if not input.ndim:
         raise ValueError(f"{op}: expected an input of shape (C,) or (N, C, …), got a 0-d tensor")
     if input.dtype.kind != "f":
@@ -229,11 +214,12 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     return labels, input
 
 
-def _what_broadcasting_does(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
-    text = f"{op}: input and target must have the same shape, got {a} and {b}. "
+def what_broadcasting_does(op: str, a: tuple[int, ...], b: tuple[int, ...], first: str, second: str) -> str:
+    """What to say where the shapes of input and target, or of others so called, differ."""
+    text = f"{op}: {first} and {second} must have the same shape, got {a} and {b}. "
     try:
         both = np.broadcast_shapes(a, b)
     except ValueError:
         return text + "They do not even broadcast."
     text += f"Broadcasting would have averaged over {both}, comparing elements that do not belong together"
-    return text + (f": use target.reshape{a}." if np.prod(a) == np.prod(b) else ".")
+    return text + (f": use {second}.reshape{a}." if np.prod(a) == np.prod(b) else ".")

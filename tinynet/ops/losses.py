@@ -13,13 +13,28 @@ from tinynet.ops._primitive import primitive
 from tinynet.ops.activation import check_float, softplus_
 from tinynet.ops.discrete import where
 from tinynet.ops.elementwise import exp, log, log1p, sqrt, square
-from tinynet.ops.loss import _check_tensors, _reduced, _reduction, _what_broadcasting_does
+from tinynet.ops.loss import check_tensors, reduced, reduction_of, what_broadcasting_does
 from tinynet.ops.piecewise import abs_, clamp_min, minimum
 from tinynet.ops.reduce import norm, sum_
-from tinynet.ops.shape import broadcast_tensors, expand
+from tinynet.ops.shape import Shape, broadcast_shape, expand
 
 
 # ---- of numbers
+def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Any = None) -> Any:
+    """(input - target)², times weight if given; a mean is then weighted.
+
+    ValueError if the shapes differ, on purpose: broadcasting (N, 1) against (N,) compares every prediction
+    with every target, and trains to their average.
+
+    >>> tn.nn.functional.mse_loss(tn.tensor([1., 2.]), tn.tensor([1., 4.]))
+    tensor(2.)
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    _check_pair("mse_loss", input, target)
+    return _weighted_mean((input - target).square(), input, weight, reduction)
+
+
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Any = None) -> Any:
     """|input - target|, times weight if given; a mean is then weighted. ValueError if shapes differ.
@@ -27,13 +42,16 @@ def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: b
     >>> tn.nn.functional.l1_loss(tn.tensor([1., 2.]), tn.tensor([1., 4.]))
     tensor(1.)
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("l1_loss", input, target)
-    losses = abs_(input - target)
+    return _weighted_mean(abs_(input - target), input, weight, reduction)
+
+
+def _weighted_mean(losses: Any, input: Any, weight: Any, reduction: str) -> Any:
     if weight is None:
-        return _reduced(losses, reduction, raw(losses).size)
+        return reduced(losses, reduction, raw(losses).size)
     _check_weights(input, weight)
-    return _reduced(losses * weight, reduction, weight.sum())
+    return reduced(losses * weight, reduction, weight.sum())
 
 
 def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
@@ -45,13 +63,13 @@ def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, re
     >>> tn.nn.functional.smooth_l1_loss(tn.tensor([0., 0.]), tn.tensor([0.5, 2.]), reduction="none")
     tensor([0.1250, 1.5000])
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     d = input - target
     losses = where(abs_(d) < beta, square(d) * (0.5 / beta), abs_(d) - 0.5 * beta) if beta else abs_(d)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
@@ -62,7 +80,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     >>> tn.nn.functional.huber_loss(tn.tensor([0., 0.]), tn.tensor([0.5, 4.]), "none", delta=2.0)
     tensor([0.1250, 6.0000])
     """
-    reduction = _reduction(reduction, None, None)
+    reduction = reduction_of(reduction, None, None)
     _check_pair("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
@@ -71,7 +89,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     if weight is not None:
         _check_weights(input, weight)
         losses = losses * weight
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 # ---- of probabilities
@@ -97,7 +115,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     >>> tn.nn.functional.binary_cross_entropy(tn.tensor([0.5, 1.0]), tn.tensor([1., 0.]), reduction="none")
     tensor([  0.6931, 100.0000])
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("binary_cross_entropy", input, target)
     check_float("binary_cross_entropy", input)
     if target.dtype != input.dtype:
@@ -109,7 +127,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
             raise RuntimeError(f"all elements of {what} should be between 0 and 1, got {p.min()} to {p.max()}{remedy}")
     losses = binary_cross_entropy_(input, target)
     losses = losses if weight is None else losses * expand(weight, shape=input.shape)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -123,14 +141,14 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     >>> tn.nn.functional.binary_cross_entropy_with_logits(tn.tensor([0., 1000.]), tn.tensor([1., 0.]), reduction="none")
     tensor([6.9315e-01, 1.0000e+03])
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("binary_cross_entropy_with_logits", input, target)
     check_float("binary_cross_entropy_with_logits", input)
     check_float("binary_cross_entropy_with_logits", target, "use target.float()")
     positive = target if pos_weight is None else target * expand(pos_weight, shape=target.shape)
     losses = positive * _log1p_exp(-input) + (1 - target) * _log1p_exp(input)
     losses = losses if weight is None else losses * expand(weight, shape=input.shape)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def _log1p_exp(x: Any) -> Any:
@@ -153,8 +171,8 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
                       "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
                       stacklevel=2)
     batchmean = reduction == "batchmean"
-    reduction = _reduction("sum" if batchmean else reduction, size_average, reduce)
-    _check_tensors("kl_div", input=input, target=target)
+    reduction = reduction_of("sum" if batchmean else reduction, size_average, reduce)
+    check_tensors("kl_div", input=input, target=target)
     _check_shapes("kl_div", input.shape, target.shape)
     if input.dtype.kind != "f" or target.dtype.kind != "f":
         raise RuntimeError(f"kl_div: Integral inputs not supported, got {name(input.dtype)} and {name(target.dtype)}")
@@ -162,7 +180,7 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
         losses = exp(target) * (target - input)
     else:
         losses = target * log(where(target == 0, 1.0, target)) - target * input
-    out = _reduced(losses, reduction, raw(losses).size)
+    out = reduced(losses, reduction, raw(losses).size)
     return out / input.shape[0] if batchmean and input.ndim else out
 
 
@@ -187,11 +205,12 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     >>> tn.nn.functional.cosine_similarity(tn.tensor([[1., 0.]]), tn.tensor([[1., 1.]]))
     tensor([0.7071])
     """
-    _check_tensors("cosine_similarity", x1=x1, x2=x2)
+    check_tensors("cosine_similarity", x1=x1, x2=x2)
     if x1.dtype.kind != "f" and x2.dtype.kind != "f":
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {name(x1.dtype)}: use "
                            f"x1.float()")
-    x1, x2 = broadcast_tensors(x1, x2)
+    shape = broadcast_shape("cosine_similarity", [x1.shape, x2.shape])
+    x1, x2 = expand(x1, shape=shape), expand(x2, shape=shape)
     return sum_(_unit(x1, 2, dim, eps) * _unit(x2, 2, dim, eps), dim=dim)
 
 
@@ -201,7 +220,8 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     >>> tn.nn.functional.pairwise_distance(tn.tensor([[3., 4.]]), tn.tensor([[0., 0.]]))
     tensor([5.0000])
     """
-    _check_tensors("pairwise_distance", x1=x1, x2=x2)
+    check_tensors("pairwise_distance", x1=x1, x2=x2)
+    broadcast_shape("pairwise_distance", [x1.shape, x2.shape])  # or the error would speak of a difference
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
@@ -216,20 +236,20 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     >>> tn.nn.functional.cosine_embedding_loss(x, tn.tensor([[1., 1.]]), tn.tensor([1]))
     tensor(0.2929)
     """
-    reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
+    reduction = reduction_of(reduction, size_average, reduce)
+    check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     if target.ndim > 1:
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported, got {target.shape}")
     if not input1.ndim == input2.ndim == target.ndim + 1:
         raise RuntimeError(f"{target.ndim}D target tensor expects {target.ndim + 1}D input tensors, but found inputs "
                            f"with sizes {list(input1.shape)} and {list(input2.shape)}.")
-    _check_shapes("cosine_embedding_loss", input1.shape, input2.shape)
-    _check_shapes("cosine_embedding_loss", input1.shape[:-1], target.shape)
+    _check_shapes("cosine_embedding_loss", input1.shape, input2.shape, "input1", "input2")
+    _check_shapes("cosine_embedding_loss", input1.shape[:-1], target.shape, "the rows of input1")
     tiny = 1e-12
     squares = (sum_(square(input1), dim=-1) + tiny) * (sum_(square(input2), dim=-1) + tiny)
     cosine = sum_(input1 * input2, dim=-1) / sqrt(squares)
     losses = where(target == 1, 1 - cosine, where(target == -1, clamp_min(cosine - margin, 0), 0.0))
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
@@ -239,10 +259,10 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_aver
     >>> tn.nn.functional.hinge_embedding_loss(tn.tensor([0.3, 0.3]), tn.tensor([1, -1]), reduction="none")
     tensor([0.3000, 0.7000])
     """
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("hinge_embedding_loss", input, target)
     losses = where(target != 1, clamp_min(margin - input, 0), 0.0) + where(target != -1, input, 0.0)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, size_average: bool | None = None,
@@ -254,15 +274,15 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     >>> tn.nn.functional.margin_ranking_loss(tn.tensor([2.]), tn.tensor([3.]), tn.tensor([1]))
     tensor(1.)
     """
-    reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    reduction = reduction_of(reduction, size_average, reduce)
+    check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
                            f"{input1.shape}, input2: {input2.shape}, target: {target.shape}")
-    _check_shapes("margin_ranking_loss", input1.shape, input2.shape)
-    _check_shapes("margin_ranking_loss", input1.shape, target.shape)
+    _check_shapes("margin_ranking_loss", input1.shape, input2.shape, "input1", "input2")
+    _check_shapes("margin_ranking_loss", input1.shape, target.shape, "input1")
     losses = clamp_min(margin - target * (input1 - input2), 0)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2,
@@ -277,31 +297,31 @@ def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float
     >>> tn.nn.functional.triplet_margin_loss(a, b, a)
     tensor(3.0000)
     """
-    reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
+    reduction = reduction_of(reduction, size_average, reduce)
+    check_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(f"The anchor, positive, and negative tensors are expected to have the same number of "
                            f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative "
                            f"{negative.ndim}D inputs")
-    _check_shapes("triplet_margin_loss", anchor.shape, positive.shape)
-    _check_shapes("triplet_margin_loss", anchor.shape, negative.shape)
+    _check_shapes("triplet_margin_loss", anchor.shape, positive.shape, "anchor", "positive")
+    _check_shapes("triplet_margin_loss", anchor.shape, negative.shape, "anchor", "negative")
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
     losses = clamp_min(near - far + margin, 0)
-    return _reduced(losses, reduction, raw(losses).size)
+    return reduced(losses, reduction, raw(losses).size)
 
 
 # ---- checks
-def _check_shapes(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+def _check_shapes(op: str, a: Shape, b: Shape, first: str = "input", second: str = "target") -> None:
     if a != b:
-        raise ValueError(_what_broadcasting_does(op, a, b))
+        raise ValueError(what_broadcasting_does(op, a, b, first, second))
 
 
 def _check_pair(op: str, input: Any, target: Any) -> None:
-    _check_tensors(op, input=input, target=target)
+    check_tensors(op, input=input, target=target)
     _check_shapes(op, input.shape, target.shape)
     if input.dtype.kind != "f" and target.dtype.kind != "f":
         raise NotImplementedError(f"{op} is not implemented for {name(input.dtype)}: use input.float()")

@@ -8,6 +8,9 @@ import math
 from string import ascii_letters
 from typing import Any
 
+import numpy as np
+
+from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
 from tinynet.dtypes import Array, bool_, name
 from tinynet.errors import broadcast_error, check_dims
@@ -36,14 +39,14 @@ def matmul(xp: Any, input: Array, other: Array) -> Array:
     if input.shape[-1] != other.shape[0 if m == 1 else -2]:
         raise RuntimeError(_no_product(input.shape, other.shape))
     if n > 2 >= m:  # one product of a tall matrix is faster than many of small ones
-        return xp.matmul(_tall(input), other).reshape(input.shape[:-1] + other.shape[1:])
+        return kernels.run("matmul", xp, tall(input), other).reshape(input.shape[:-1] + other.shape[1:])
     try:
-        return xp.matmul(input, other)
+        return kernels.run("matmul", xp, input, other)
     except ValueError:
         raise broadcast_error("matmul", [input.shape[:-2], other.shape[:-2]]) from None
 
 
-def _tall(a: Any) -> Any:
+def tall(a: Any) -> Any:
     """a as one matrix: all axes but the last made one."""
     return a if a.ndim == 2 else a.reshape((math.prod(a.shape[:-1]), a.shape[-1]))
 
@@ -64,11 +67,11 @@ def _matmul_input(g: Any, input_shape: Shape, other: Any) -> Any:
 def _matmul_other(g: Any, input: Any, other_shape: Shape) -> Any:
     """input^T g"""
     if len(other_shape) == 1:
-        return matmul(g.reshape((math.prod(g.shape),)), _tall(input))
+        return matmul(g.reshape((math.prod(g.shape),)), tall(input))
     if input.ndim == 1:
-        input, g = _tall(input), g.reshape((*g.shape[:-1], 1, g.shape[-1]))
+        input, g = tall(input), g.reshape((*g.shape[:-1], 1, g.shape[-1]))
     if len(other_shape) == 2:  # one matrix has met all rows
-        return matmul(mT(_tall(input)), _tall(g))
+        return matmul(mT(tall(input)), tall(g))
     return _fit(matmul(mT(input), g), other_shape)
 
 
@@ -196,6 +199,7 @@ def _blend(op: str, input: Any, product: Any, beta: float, alpha: float) -> Any:
 
 # ---- Einstein's sum
 @primitive
+@np.errstate(all="ignore")
 def contract(xp: Any, *operands: Array, spec: str) -> Array:
     """einsum with every letter spelt out: once in a term, and again in another term or the result."""
     return xp.einsum(spec, *operands, optimize=True)

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.modes import no_grad
-from tinynet.autograd.variable import raw
+from tinynet.autograd.variable import Variable, raw
+from tinynet.device import backend
 from tinynet.dtypes import float16, float32, name
 from tinynet.ops._dims import WIDE, Dims, Shape, count, total
 from tinynet.ops._primitive import primitive
@@ -25,15 +27,8 @@ from tinynet.ops.inplace import write
 @primitive(outputs="out mean var", casts=True)
 def standardize(xp: Any, input: Any, weight: Any, bias: Any, *, dim: Dims, eps: float) -> Any:
     """(input - mean) / √(var + eps) · weight + bias, the mean and the variance of input over dim, and these two."""
-    x, n = input.astype(WIDE.get(input.dtype, input.dtype), copy=False), count(input.shape, dim) or math.nan
-    mean = total(xp, x, dim, True) / n
-    out = x - mean
-    var = total(xp, out * out, dim, True) / n
-    out *= 1 / xp.sqrt(var + eps)
-    if weight is not None:
-        out *= weight
-    if bias is not None:
-        out += bias
+    x = input.astype(WIDE.get(input.dtype, input.dtype), copy=False)
+    out, mean, var = kernels.run("standardize", xp, x, weight, bias, dim=dim, eps=eps)
     return out.astype(input.dtype, copy=False), mean, var
 
 
@@ -52,6 +47,9 @@ def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_
                       dim: Dims, eps: float) -> list[Any]:
     """x enters its own mean and variance: what they take from g is a multiple of x - mean, and a constant."""
     of_out, of_mean, of_var = g
+    if not isinstance(of_out, Variable):  # one pass for all three; what follows is for derivatives of derivatives
+        return kernels.run("standardize_grad", backend(input), of_out, of_mean, of_var, input, weight, mean, var,
+                           b_shape=bias_shape if wanted[2] else None, dim=dim, eps=eps)
     n, rstd, centred = count(input.shape, dim) or math.nan, rsqrt(var + eps), input - mean
     dx = dw = db = None
     if wanted[0]:
@@ -108,7 +106,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     if eps < 0 or (training and eps == 0):
         raise ValueError(f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, but "
                          f"got {eps}")
-    _check_running(running_mean, running_var)
+    if training:
+        _check_running(running_mean, running_var)
     _check_channels("batch_norm", input, channels, running_mean=running_mean, running_var=running_var, weight=weight,
                     bias=bias)
     if training:
@@ -116,9 +115,10 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
                                      eps=eps)
         _move(running_mean, running_var, mean, var, n, momentum)
         return out
-    if running_mean is None:
-        raise RuntimeError("running_mean must be defined in evaluation mode: pass the running statistics, or "
-                           "training=True")
+    if running_mean is None or running_var is None:
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise RuntimeError(f"{missing} must be defined in evaluation mode: pass the running statistics, or "
+                           f"training=True")
     scale = rsqrt(running_var + eps)
     out = (input - _at(running_mean, input)) * _at(scale if weight is None else scale * weight, input)
     out = out if bias is None else out + _at(bias, input)
@@ -230,7 +230,9 @@ def _check_dtype(op: str, what: str, t: Any, input: Any) -> None:
 
 def _check_running(running_mean: Any, running_var: Any) -> None:
     if (running_mean is None) != (running_var is None):
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise ValueError("running_mean and running_var must either both be None or neither be None, but only "
+                         f"{missing} is")
 
 
 def _check_channels(op: str, input: Any, channels: int, **tensors: Any) -> None:

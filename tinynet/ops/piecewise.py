@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinynet.errors import check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import eq, ge, gt, isfinite, isnan, le, logical_and, logical_or, lt, not_of, sign, where
 from tinynet.ops.elementwise import add, cast, mul, sub
@@ -121,6 +122,8 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     >>> tn.isclose(tn.tensor([1.0, 2.0]), tn.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
+    check_tensor("isclose", input)
+    check_tensor("isclose", other, "other")
     if input.dtype != other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}: convert one of the two")
     near = logical_and(isfinite(other), le(abs_(sub(cast(input, dtype=float), cast(other, dtype=float))),
@@ -144,4 +147,6 @@ def equal(input: Any, other: Any) -> bool:
     >>> tn.equal(tn.tensor([1, 2]), tn.tensor([1, 2]))
     True
     """
+    check_tensor("equal", input)
+    check_tensor("equal", other, "other")
     return input.shape == other.shape and bool(eq(input, other).array.all())

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinynet.autograd.variable import Variable
 from tinynet.dtypes import Array, as_dtype, bool_, get_default_dtype, int64, name, uint8
-from tinynet.errors import check_dims
+from tinynet.errors import check_dims, check_tensor
 from tinynet.ops._dims import (
     WIDE,
     Dims,
@@ -367,6 +367,7 @@ def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *,
     >>> tn.norm(tn.tensor([3.0, 4.0]))
     tensor(5.)
     """
+    check_tensor("norm", input)
     p = 2 if p is None or p == "fro" else p
     if isinstance(p, str):
         raise RuntimeError(f"norm(): order {p!r} is not supported: use a number, inf, -inf or 'fro'")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from tinynet.autograd.fit import unbroadcast
-from tinynet.autograd.variable import raw
+from tinynet.autograd.variable import raw, wrap
 from tinynet.autograd.writes import owner
 from tinynet.dtypes import Array
-from tinynet.errors import broadcast_error, check_dim, check_dims
+from tinynet.errors import broadcast_error, check_dim, check_dims, check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.elementwise import clone
 
@@ -85,6 +85,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     >>> tn.flatten(tn.zeros(2, 3, 4), 1).shape
     (2, 12)
     """
+    check_tensor("flatten", input)
     start, end = check_dim(start_dim, input.ndim), check_dim(end_dim, input.ndim)
     if start > end:
         raise RuntimeError(f"flatten(): start_dim {start_dim} cannot come after end_dim {end_dim}")
@@ -100,6 +101,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     >>> tn.unflatten(tn.zeros(2, 12), 1, (3, -1)).shape
     (2, 3, 4)
     """
+    check_tensor("unflatten", input)
     dim, inner = check_dim(dim, input.ndim), list(sizes)
     if not input.ndim or not inner:
         raise RuntimeError(f"unflatten: sizes {inner} and shape {list(input.shape)} must be non-empty")
@@ -118,6 +120,7 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Any:
     >>> tn.squeeze(tn.zeros(1, 3, 1)).shape
     (3,)
     """
+    check_tensor("squeeze", input)
     dims = range(input.ndim) if dim is None else check_dims(_tuple(dim), input.ndim)
     return input.reshape(tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in dims))
 
@@ -128,6 +131,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
     >>> tn.unsqueeze(tn.tensor([1, 2]), 1).shape
     (2, 1)
     """
+    check_tensor("unsqueeze", input)
     dim = check_dim(dim, input.ndim + 1)
     return input.reshape((*input.shape[:dim], 1, *input.shape[dim:]))
 
@@ -138,7 +142,17 @@ def contiguous(input: Any) -> Any:
     >>> tn.zeros(2, 3).t().contiguous().is_contiguous()
     True
     """
+    check_tensor("contiguous", input)
     return input if raw(input).flags.c_contiguous else clone(input)
+
+
+def detach(input: Any) -> Any:
+    """The same memory without history: no gradient flows through it.
+
+    >>> tn.detach(tn.ones(1, requires_grad=True) * 2)
+    tensor([2.])
+    """
+    return wrap(raw(input))
 
 
 # ---- the order of the dims
@@ -164,12 +178,22 @@ def _inverse(dims: Shape) -> Shape:
 permute.vjp(a=lambda g, dims: permute(g, dims=_inverse(dims)))
 
 
+@primitive(view=True)
+def transposed(xp: Any, input: Any) -> Any:
+    """The last two axes exchanged: each matrix of a batch transposed."""
+    return xp.swapaxes(input, -1, -2)
+
+
+transposed.vjp(input=lambda g: transposed(g))
+
+
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Dims dim0 and dim1 exchanged. A view.
 
     >>> tn.transpose(tn.zeros(2, 3, 4), 0, 2).shape
     (4, 3, 2)
     """
+    check_tensor("transpose", input)
     i, j = check_dim(dim0, input.ndim), check_dim(dim1, input.ndim)
     return permute(input, dims=tuple(j if k == i else i if k == j else k for k in range(input.ndim)))
 
@@ -180,6 +204,7 @@ def t(input: Any) -> Any:
     >>> tn.t(tn.tensor([[1, 2]])).shape
     (2, 1)
     """
+    check_tensor("t", input)
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use "
                            "transpose")
@@ -195,7 +220,7 @@ def mT(input: Any) -> Any:
     if input.ndim < 2:
         raise RuntimeError(f"mT is only supported on matrices or batches of matrices. Got {input.ndim}-D "
                            "tensor.")
-    return transpose(input, -2, -1)
+    return transposed(input)
 
 
 def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
@@ -204,6 +229,7 @@ def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence
     >>> tn.movedim(tn.zeros(2, 3, 4), 0, -1).shape
     (3, 4, 2)
     """
+    check_tensor("movedim", input)
     where, to = _tuple(source), _tuple(destination)
     if len(where) != len(to):
         raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(where)} dims) should "
@@ -276,6 +302,7 @@ def expand_as(input: Any, other: Any) -> Any:
     >>> tn.tensor([1, 2]).expand_as(tn.zeros(3, 2)).shape
     (3, 2)
     """
+    check_tensor("expand_as", other, "other")
     return expand(input, shape=other.shape)
 
 
@@ -285,6 +312,8 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     >>> [x.shape for x in tn.broadcast_tensors(tn.zeros(3, 1), tn.zeros(2))]
     [(3, 2), (3, 2)]
     """
+    for t in tensors:
+        check_tensor("broadcast_tensors", t, "tensors")
     shape = broadcast_shape("broadcast_tensors", [t.shape for t in tensors])
     return tuple(expand(t, shape=shape) for t in tensors)
 
@@ -332,6 +361,7 @@ def tile(input: Any, *dims: Any) -> Any:
     >>> tn.tile(tn.tensor([[1, 2]]), (2,))
     tensor([[1, 2, 1, 2]])
     """
+    check_tensor("tile", input)
     repeats = sizes(dims)
     return repeat(input, repeats=(1,) * (input.ndim - len(repeats)) + repeats)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
+from tinynet import kernels
 from tinynet.device import backend
-from tinynet.dtypes import Array, float32, float64, get_default_dtype
+from tinynet.optim._options import check_betas, check_options, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -43,17 +41,8 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if not lr >= 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        for k, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {k}: {beta}")
-        if not weight_decay >= 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_options(lr, eps=eps, weight_decay=weight_decay)
+        check_betas(betas)
         if not all(isinstance(beta, float) for beta in betas):
             raise ValueError(f"betas must be floats, got {betas}")
         super().__init__(
@@ -69,27 +58,36 @@ class Adam(Optimizer):
             },
         )
 
-    def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        xp = backend(w)
-        lr, decay, eps = float(group["lr"]), float(group["weight_decay"]), float(group["eps"])
+    def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
+        states = [self._begun(p, group) for p in params]
+        for state in states:
+            state["step"].array += 1
+        means, squares = ([state[name].array for state in states] for name in ("exp_avg", "exp_avg_sq"))
+        largest = [state["max_exp_avg_sq"].array for state in states] if group["amsgrad"] else []
         beta1, beta2 = map(float, group["betas"])
+        kernels.run(
+            "adam",
+            backend(params[0].array),
+            [p.array for p in params],
+            [p.grad.array for p in params],
+            means,
+            squares,
+            largest,
+            [float(state["step"].array) for state in states],
+            lr=float(group["lr"]),
+            beta1=beta1,
+            beta2=beta2,
+            eps=float(group["eps"]),
+            weight_decay=float(group["weight_decay"]),
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+        )
+
+    def _begun(self, p: Any, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter; zeros before its first step."""
+        state = self.state[p]
         if not state:
-            counter = float64 if get_default_dtype() == float64 else float32
-            state["step"] = Tensor(np.zeros((), counter))
+            state["step"] = counter()
             for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
-                state[name] = Tensor(xp.zeros_like(w))
-        step, m, v = state["step"].array, state["exp_avg"].array, state["exp_avg_sq"].array
-        step += 1
-        t = float(step)
-        if group["maximize"]:
-            g = -g
-        if decay and group["decoupled_weight_decay"]:
-            w *= 1 - lr * decay
-        elif decay:
-            g = g + decay * w
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if group["amsgrad"]:
-            v = xp.maximum(state["max_exp_avg_sq"].array, v, out=state["max_exp_avg_sq"].array)
-        w -= lr / (1 - beta1**t) * m / (xp.sqrt(v) / math.sqrt(1 - beta2**t) + eps)
+                state[name] = Tensor(backend(p.array).zeros_like(p.array))
+        return state

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinynet.device import backend
 from tinynet.dtypes import Array, float32
+from tinynet.optim._options import check_one_number
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -45,13 +46,14 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
+        check_one_number(lr)
         for name, value in ("Learning rate", lr), ("momentum", momentum), ("weight decay", weight_decay):
             if not value >= 0.0:
                 raise ValueError(f"{name} should be >= 0 but is: {value}")
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
-            raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+            raise ValueError(
+                f"Adjust learning rate function {adjust_lr_fn} is not supported: choose 'original' or 'match_rms_adamw'"
+            )
         super().__init__(
             params,
             {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
 from tinynet.autograd.modes import enable_grad
 from tinynet.autograd.writes import writes
 from tinynet.dtypes import Array
+from tinynet.errors import MissingZeroGrad
 from tinynet.nn.parameter import clear_grads
 from tinynet.tensor import Tensor
 
@@ -26,6 +27,8 @@ class Optimizer:
     0.5
     """
 
+    _opt_called = False  # whether step() was: a schedule wants to know
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
@@ -35,6 +38,12 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        if not isinstance(params, Iterable):
+            remedy = ": write model.parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                f"{type(params).__name__}{remedy}"
+            )
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -45,6 +54,8 @@ class Optimizer:
         """Add parameters with options of their own, as when layers are unfrozen during training."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        if "params" not in param_group:
+            raise KeyError(f"param_group has no 'params', the tensors that its options are for: {[*param_group]}")
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError(
@@ -95,20 +106,32 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. closure computes the gradients anew; its loss is
-        returned."""
+        returned. Warns (MissingZeroGrad) of gradients that were used before and not cleared, but added to."""
+        self._opt_called = True
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    state = self.state.get(p, {})
-                    self._update(p.array, p.grad.array, state, group)
-                    writes.record(p.array)
-                    if state:  # plain SGD keeps none
-                        self.state[p] = state
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                if writes.use(params[0].grad.array):
+                    warnings.warn(
+                        "backward() added to the gradients of the step before: call optimizer.zero_grad() before each "
+                        "backward()",
+                        MissingZeroGrad,
+                        stacklevel=2,
+                    )
+                self._update_all(params, group)
+            for p in params:
+                writes.record(p.array)
         return loss
+
+    def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
+        """Update parameters of a group, all of which have gradients: one by one, unless a subclass has a kernel that
+        does it at once."""
+        for p in params:
+            self._update(p.array, p.grad.array, self.state[p], group)
 
     def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change the array w in place, given its gradient g (not to be written to) and the state of earlier

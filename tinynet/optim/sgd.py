@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinynet import kernels
 from tinynet.device import backend
-from tinynet.dtypes import Array
+from tinynet.optim._options import check_options
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -36,16 +37,12 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if lr < 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if momentum < 0.0:
-            raise ValueError(f"Invalid momentum value: {momentum}")
-        if weight_decay < 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_options(lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+            raise ValueError(
+                f"Nesterov momentum requires a momentum and zero dampening, got momentum={momentum} and "
+                f"dampening={dampening}"
+            )
         super().__init__(
             params,
             {
@@ -58,19 +55,33 @@ class SGD(Optimizer):
             },
         )
 
-    def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
-        if group["maximize"]:
-            g = -g
-        if decay:
-            g = g + decay * w
-        if momentum:
-            if state.get("momentum_buffer") is None:
-                state["momentum_buffer"] = Tensor(backend(w).array(g))
-                b = state["momentum_buffer"].array
-            else:
-                b = state["momentum_buffer"].array
-                b *= momentum
-                b += (1 - float(group["dampening"])) * g
-            g = g + momentum * b if group["nesterov"] else b
-        w -= lr * g
+    def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
+        momentum = float(group["momentum"])
+        if not momentum:
+            self._run(params, [], momentum, 0.0, group)
+            return
+        fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
+        known = [p for p in params if self.state[p].get("momentum_buffer") is not None]
+        for p in fresh:
+            self.state[p]["momentum_buffer"] = Tensor(backend(p.array).zeros_like(p.array))
+        for some, dampening in ((fresh, 0.0), (known, float(group["dampening"]))):  # a first gradient counts whole
+            if some:
+                buffers = [self.state[p]["momentum_buffer"].array for p in some]
+                self._run(some, buffers, momentum, dampening, group)
+
+    def _run(
+        self, params: list[Any], buffers: list[Any], momentum: float, dampening: float, group: dict[str, Any]
+    ) -> None:
+        kernels.run(
+            "sgd",
+            backend(params[0].array),
+            [p.array for p in params],
+            [p.grad.array for p in params],
+            buffers,
+            lr=float(group["lr"]),
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=float(group["weight_decay"]),
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )

@@ -27,6 +27,8 @@ class CosineAnnealingLR(LRScheduler):
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         if self._is_initial:
             return lr
+        if not self.T_max:
+            raise ZeroDivisionError("CosineAnnealingLR has T_max=0: it must be the number of steps from the top down")
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # from the bottom no factor leads up
             return lr + (base_lr - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
         now, before = (1 + math.cos(math.pi * t / self.T_max) for t in (self.last_epoch, self.last_epoch - 1))

@@ -66,6 +66,8 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
+        if self.last_epoch and not self.step_size:
+            raise ZeroDivisionError("StepLR has step_size=0: it must be the number of steps between two changes")
         return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
 
     def _closed_form(self, base_lr: Any) -> Any:
@@ -108,7 +110,7 @@ class ConstantLR(LRScheduler):
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if factor > 1.0 or factor < 0:
-            raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
+            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1, got factor={factor}")
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -139,9 +141,12 @@ class LinearLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1, "
+                f"got {start_factor}"
+            )
         if end_factor > 1.0 or end_factor < 0:
-            raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
+            raise ValueError(f"Ending multiplicative factor expected to be between 0 and 1, got {end_factor}")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import wraps
 from typing import Any
 
 from tinynet.optim.optimizer import Optimizer
@@ -44,7 +43,6 @@ class LRScheduler:
                 )
         self.base_lrs = options(optimizer, "initial_lr")
         self.last_epoch = last_epoch
-        _watch_steps(type(optimizer))
         self._initial_step()
 
     def _initial_step(self) -> None:
@@ -58,7 +56,8 @@ class LRScheduler:
     def step(self, epoch: Any = None) -> None:
         """Go to the next epoch (to `epoch` by the closed form, which PyTorch deprecates) and set the learning
         rates. Warns if optimizer.step() was not called before."""
-        if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", False):
+        leaves_a_mark = type(self.optimizer).step is Optimizer.step  # one of another kind cannot be asked
+        if self._step_count == 1 and leaves_a_mark and not self.optimizer._opt_called:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite order: "
                 "`optimizer.step()` before `lr_scheduler.step()`, or the first value of the learning rate schedule "
@@ -152,18 +151,3 @@ def _warn_of_epoch() -> None:
         "epoch the closed form is used instead of the chainable form, where there is one.",
         stacklevel=3,
     )
-
-
-def _watch_steps(kind: type[Optimizer]) -> None:
-    """Let every step() of these optimizers leave a mark on them, whichever class wrote it."""
-    step = kind.step
-    if hasattr(step, "_is_watched"):
-        return
-
-    @wraps(step)
-    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self._opt_called = True
-        return step(self, *args, **kwargs)
-
-    watched._is_watched = True  # type: ignore[attr-defined]
-    kind.step = watched  # type: ignore[method-assign]

@@ -1,0 +1,199 @@
+"""Attention: values mixed by how well their keys fit each query."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinynet import kernels
+from tinynet.autograd.fit import unbroadcast
+from tinynet.autograd.variable import raw, wrap
+from tinynet.device import backend
+from tinynet.dtypes import bool_, float32, name
+from tinynet.errors import check_tensor
+from tinynet.ops._dims import WIDE, Shape
+from tinynet.ops._primitive import primitive
+from tinynet.ops.activation import softmax_
+from tinynet.ops.discrete import where
+from tinynet.ops.dropout import dropout
+from tinynet.ops.elementwise import cast
+from tinynet.ops.matmul import matmul
+from tinynet.ops.shape import expand, mT
+
+_NAME = "scaled_dot_product_attention"
+
+
+# ---- the primitives: query (…, L, E), key (…, S, E), value (…, S, F), all with the same leading axes
+@primitive(outputs="out probs", hidden=1)
+def attention_(xp: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, causal: bool) -> Any:
+    """probs value, for probs = softmax(scale query keyᵀ + mask), and probs, which the gradient wants."""
+    return kernels.run("attention", xp, query, key, value, mask, scale=scale, causal=causal)
+
+
+@primitive(outputs="dq dk dv ds")
+def attention_grad(xp: Any, g: Any, of_probs: Any, query: Any, key: Any, value: Any, probs: Any, *,
+                   scale: float) -> Any:
+    """The gradients of query, key, value and of the scores, when those of attention's outputs are g and of_probs."""
+    return kernels.run("attention_grad", xp, g, of_probs, query, key, value, probs, scale=scale)
+
+
+def _rule(g: Any, wanted: list[bool], query: Any, key: Any, value: Any, mask_shape: Shape, probs: Any,
+          scale: float) -> list[Any]:
+    of_out, of_probs = g  # the probabilities have one of their own when a derivative is differentiated
+    dq, dk, dv, ds = attention_grad(of_out, of_probs, query, key, value, probs, scale=scale)
+    return [dq, dk, dv, unbroadcast(ds, mask_shape) if wanted[3] else None]
+
+
+def _rule_of_grad(u: Any, wanted: list[bool], g: Any, of_probs: Any, query: Any, key: Any, value: Any, probs: Any,
+                  ds: Any, scale: float) -> list[Any]:
+    """With dp = g valueᵀ + of_probs: dq = scale ds key, dk = scale dsᵀ query, dv = probsᵀ g, and
+    ds = probs (dp - Σ probs dp), a symmetric map of dp."""
+    of_dq, of_dk, of_dv, of_ds = u
+    t = of_ds + (matmul(of_dq, mT(key)) + matmul(query, mT(of_dk))) * scale  # all that ds is to change by
+    dp = matmul(g, mT(value))
+    dp = dp if of_probs is None else dp + of_probs
+    mean_t, mean_dp = ((probs * x).sum(axis=-1, keepdims=True) for x in (t, dp))
+    of_dp = probs * (t - mean_t)
+    return [matmul(of_dp, value) + matmul(probs, of_dv), of_dp,
+            matmul(ds, of_dk) * scale, matmul(mT(ds), of_dq) * scale, matmul(mT(of_dp), g),
+            t * (dp - mean_dp) - dp * mean_t + matmul(g, mT(of_dv))]
+
+
+attention_.vjp_all(_rule)
+attention_grad.vjp_all(_rule_of_grad)
+
+
+# ---- what users call
+def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False, *, scale: float | None = None,
+                                 enable_gqa: bool = False) -> Any:
+    """softmax(scale · query keyᵀ + attn_mask) value, for query (…, L, E), key (…, S, E), value (…, S, F).
+
+    Leading axes broadcast. attn_mask broadcasts to (…, L, S): numbers to add, or bools, True where a query may see a
+    key; a query that may see none gives 0. is_causal: query i sees keys 0 … i. scale: 1/√E unless given. dropout_p:
+    probabilities are dropped, always. enable_gqa: each head of key and value (axis -3) serves several of query.
+    RuntimeError for shapes and dtypes that do not fit. Vaswani et al., 2017.
+
+    >>> q, k = tn.tensor([[0., 1.]]), tn.tensor([[1., 0.], [0., 1000.]])
+    >>> tn.nn.functional.scaled_dot_product_attention(q, k, tn.tensor([[5.], [6.]]))
+    tensor([[6.]])
+    """
+    _check_tensors(query=query, key=key, value=value)
+    if enable_gqa:
+        key, value = (_for_every_head(query, what, t) for what, t in (("key", key), ("value", value)))
+    lead = _leading_axes(query, key, value)
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(f"{_NAME}: Explicit attn_mask should not be set when is_causal=True: a mask says it all")
+    if not 0 <= dropout_p <= 1:
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    mask, dtype = _fitted_mask(query, key, attn_mask), query.dtype
+    query, key, value = (_made(t, (*lead, *t.shape[-2:]), WIDE.get(dtype, dtype)) for t in (query, key, value))
+    scale = _scale(query) if scale is None else float(scale)
+    if dropout_p:
+        mask = wrap(backend(raw(query)).tri(query.shape[-2], key.shape[-2], dtype=bool)) if is_causal else mask
+        scores = _scores(query, key, mask, scale)
+        blind = (scores == -math.inf).all(axis=-1, keepdims=True)  # queries that may see no key
+        probs = where(blind, 0.0, softmax_(where(blind, 0.0, scores), dim=-1))
+        out = matmul(dropout(probs, dropout_p), value)
+    else:
+        out = attention_(query, key, value, mask, scale=scale, causal=is_causal)
+    return _made(out, out.shape, dtype)
+
+
+def attention_weights(query: Any, key: Any, mask: Any = None) -> Any:
+    """softmax(query keyᵀ / √E + mask) (…, L, S) by itself; nan for a query that may see no key."""
+    mask, dtype = _fitted_mask(query, key, mask), query.dtype
+    query, key = (_made(t, t.shape, WIDE.get(dtype, dtype)) for t in (query, key))
+    probs = softmax_(_scores(query, key, mask, _scale(query)), dim=-1)
+    return _made(probs, probs.shape, dtype)
+
+
+def as_bias(allowed: Any, dtype: Any) -> Any:
+    """A mask of bools as numbers to add: 0 for True, -∞ for False."""
+    return cast(where(allowed, 0.0, -math.inf), dtype=dtype)
+
+
+def _scores(query: Any, key: Any, mask: Any, scale: float) -> Any:
+    scores = matmul(query * scale, mT(key))
+    if mask is None:
+        return scores
+    return scores + (as_bias(mask, query.dtype) if mask.dtype == bool_ else mask)
+
+
+def _scale(query: Any) -> float:
+    return 1 / math.sqrt(query.shape[-1] or 1)
+
+
+def _made(t: Any, shape: Shape, dtype: Any) -> Any:
+    """t of this shape and dtype."""
+    t = t if t.dtype == dtype else cast(t, dtype=dtype)
+    return t if t.shape == shape else expand(t, shape=shape)
+
+
+def _for_every_head(query: Any, what: str, t: Any) -> Any:
+    """Each head of t as often as query has heads for it: (…, H, S, E) -> (…, Hq, S, E)."""
+    if query.ndim < 3 or t.ndim < 3:
+        raise IndexError(f"{_NAME}: Dimension out of range: enable_gqa=True wants an axis -3 of heads, but got a query "
+                         f"of shape {query.shape} and a {what} of shape {t.shape}")
+    *lead, heads, s, e = t.shape
+    many = query.shape[-3]
+    if not heads or many % heads:
+        raise RuntimeError(f"{_NAME}: Number of heads in key and value must divide the number of heads in query, but "
+                           f"{what} has {heads}, query {many} (axis -3)")
+    each = many // heads
+    if each == 1:
+        return t
+    return expand(t.reshape((*lead, heads, 1, s, e)), shape=(*lead, heads, each, s, e)).reshape((*lead, many, s, e))
+
+
+# ---- checks
+def _check_tensors(**tensors: Any) -> None:
+    for what, t in tensors.items():
+        check_tensor(_NAME, t, what)
+    ndims, dtypes = [t.ndim for t in tensors.values()], [t.dtype for t in tensors.values()]
+    if min(ndims) < 2:
+        raise RuntimeError(f"{_NAME}: Expected query, key, and value to all be at least 2 dimensional, but got "
+                           f"query.ndim: {ndims[0]}, key.ndim: {ndims[1]} and value.ndim: {ndims[2]}")
+    if len(set(dtypes)) > 1:
+        raise RuntimeError(f"{_NAME}: Expected query, key, and value to have the same dtype, but got query.dtype: "
+                           f"{name(dtypes[0])}, key.dtype: {name(dtypes[1])} and value.dtype: {name(dtypes[2])}; "
+                           f"convert with .to(dtype)")
+    if dtypes[0].kind != "f":
+        raise RuntimeError(f"{_NAME}: expected query, key and value of floating point, but got {name(dtypes[0])}: use "
+                           f".float()")
+
+
+def _leading_axes(query: Any, key: Any, value: Any) -> Shape:
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if query.shape[-1] != key.shape[-1]:
+        raise RuntimeError(f"{_NAME}: query and key must have equally many features (axis -1), but got {shapes}")
+    if key.shape[-2] != value.shape[-2]:
+        raise RuntimeError(f"{_NAME}: key and value must be equally long (axis -2), but got {shapes}")
+    try:
+        return np.broadcast_shapes(*(t.shape[:-2] for t in (query, key, value)))
+    except ValueError:
+        raise RuntimeError(f"{_NAME}: all axes but the last two must match or be 1, but got {shapes}; for a query of "
+                           f"more heads (axis -3) pass enable_gqa=True") from None
+
+
+def _fitted_mask(query: Any, key: Any, mask: Any) -> Any:
+    """The mask, as bools or of the dtype that we compute in."""
+    if mask is None:
+        return None
+    check_tensor(_NAME, mask, "attn_mask")
+    if mask.dtype not in (bool_, float32, query.dtype):
+        raise RuntimeError(f"{_NAME}: Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+                           f"attn_mask.dtype: {name(mask.dtype)} and query.dtype: {name(query.dtype)}; convert it "
+                           f"with .to(dtype)")
+    lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    wanted = (*lead, query.shape[-2], key.shape[-2])
+    try:
+        fits = np.broadcast_shapes(mask.shape, wanted) == wanted
+    except ValueError:
+        fits = False
+    if not fits:
+        raise RuntimeError(f"{_NAME}: attn_mask must broadcast to the scores (…, L, S) = {wanted}, but got the shape "
+                           f"{mask.shape}")
+    dtype = WIDE.get(query.dtype, query.dtype)
+    return mask if mask.dtype in (bool_, dtype) else cast(mask, dtype=dtype)

@@ -1,0 +1,87 @@
+"""The linear layer, alone and together with the ReLU after it."""
+from __future__ import annotations
+
+from typing import Any
+
+from tinynet import kernels
+from tinynet.errors import check_tensor
+from tinynet.ops._primitive import primitive
+from tinynet.ops.discrete import where
+from tinynet.ops.matmul import matmul, tall
+
+
+# ---- the primitives
+@primitive
+def linear_(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
+    """out[..., o] = bias[o] + Σ_i input[..., i] weight[o, i]."""
+    return _run(xp, input, weight, bias, relu=False)
+
+
+@primitive
+def linear_relu(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
+    """max(0, bias[o] + Σ_i input[..., i] weight[o, i])."""
+    return _run(xp, input, weight, bias, relu=True)
+
+
+@primitive
+def linear_weight_grad(xp: Any, g: Any, input: Any) -> Any:
+    """out[o, i] = Σ g[..., o] input[..., i], over all leading axes: gᵀ x. The gradient of the weight, when that of the
+    output is g."""
+    return kernels.run("matmul", xp, tall(g).T, tall(input))
+
+
+def _run(xp: Any, input: Any, weight: Any, bias: Any, relu: bool) -> Any:
+    out = kernels.run("linear", xp, tall(input), weight, bias, relu=relu)
+    return out if input.ndim == 2 else out.reshape((*input.shape[:-1], len(weight)))
+
+
+def _before_relu(g: Any, wanted: list[bool], input: Any, weight: Any, out: Any) -> list[Any]:
+    g = where(out <= 0, 0.0, g)
+    return [matmul(g, weight) if wanted[0] else None, linear_weight_grad(g, input) if wanted[1] else None,
+            tall(g).sum(axis=0) if wanted[2:] == [True] else None]
+
+
+linear_.vjp(
+    input=lambda g, weight: matmul(g, weight),
+    weight=lambda g, input: linear_weight_grad(g, input),
+    bias=lambda g: tall(g).sum(axis=0))
+linear_relu.vjp_all(_before_relu)
+linear_weight_grad.vjp(
+    g=lambda u, input: linear_(input, u),
+    input=lambda u, g: matmul(g, u))
+
+
+# ---- what users call
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """input weightᵀ + bias, for input (…, in), weight (out, in) or (in,), bias (out,) or ().
+
+    RuntimeError if the sizes do not fit.
+
+    >>> tn.nn.functional.linear(tn.tensor([1., 2.]), tn.tensor([[1., 0.], [0., 1.], [1., 1.]]))
+    tensor([1., 2., 3.])
+    """
+    check_linear(input, weight, bias)
+    if weight.ndim == 2 and (bias is None or bias.shape == weight.shape[:1]):
+        return linear_(input, weight) if bias is None else linear_(input, weight, bias)
+    out = matmul(input, weight.T)
+    return out if bias is None else out + bias
+
+
+def check_linear(input: Any, weight: Any, bias: Any) -> None:
+    """RuntimeError unless the arguments of a linear layer fit one another."""
+    check_tensor("linear", input)
+    if weight.ndim not in (1, 2) or not input.ndim:
+        raise RuntimeError(f"linear: expected input (…, in) and weight (out, in), got {input.shape} "
+                           f"and {weight.shape}")
+    n, out = weight.shape[-1], weight.shape[:-1]
+    layer = f"linear {n}→{out[0] if out else 1}"
+    if input.shape[-1] != n:
+        raise RuntimeError(f"{layer}: expected (…, {n}), got {input.shape}. The last axis of the "
+                           f"input must have in_features = {n} elements: flatten() or reshape() it, or "
+                           f"change in_features to {input.shape[-1]}.")
+    for what, t in (("weight", weight), ("bias", bias)):
+        if t is not None and t.dtype != input.dtype:
+            raise RuntimeError(f"{layer}: input and {what} must have the same dtype, but got {input.dtype} "
+                               f"and {t.dtype}; convert one with .to(dtype)")
+    if bias is not None and out and bias.shape[-1:] not in ((), (1,), out):
+        raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {bias.shape}")
