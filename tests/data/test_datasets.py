@@ -1,6 +1,7 @@
-"""digits and MNIST: what is in them, where they are found, what is said about files that are not right."""
+"""The data sets: what is in them, where they are found, what is said about files that are not right."""
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import struct
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet.data import datasets
+from tinynet.data import datasets, sources
 from tinynet.data.idx import read_idx
 
 
@@ -41,9 +42,8 @@ def test_digits_split_into_parts_with_the_same_share_of_every_class():
 
 
 def test_a_truncated_digits_file_is_named(tmp_path, monkeypatch):
-    copy = tmp_path / "digits.npz"
-    copy.write_bytes(datasets.DIGITS.read_bytes()[:-100])
-    monkeypatch.setattr(datasets, "DIGITS", copy)
+    (tmp_path / "digits.npz").write_bytes((sources.FILES / "digits.npz").read_bytes()[:-100])
+    monkeypatch.setattr(sources, "FILES", tmp_path)
     with pytest.raises(RuntimeError, match=r"digits\.npz is corrupt or truncated.*install tinynet again"):
         datasets.digits()
 
@@ -64,12 +64,19 @@ ARRAYS = {
 FILES = {name: idx(array) for name, array in ARRAYS.items()}
 
 
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def change(monkeypatch, name, **fields):
+    """Have a data set come from elsewhere, or be other files."""
+    monkeypatch.setitem(datasets.SOURCES, name, dataclasses.replace(datasets.SOURCES[name], **fields))
+
+
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """MNIST of nine images; the cache is tmp_path/cache, and no mirror answers."""
-    sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setattr(datasets, "MNIST_MD5", sums)
-    monkeypatch.setattr(datasets, "MNIST_MIRRORS", ())
+    change(monkeypatch, "mnist", mirrors=(), md5={name: md5(content) for name, content in FILES.items()})
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     return tmp_path
@@ -102,14 +109,14 @@ def test_mnist_from_the_data_folder_then_the_cache(small, monkeypatch):
     put(small / "shelf" / "mnist", ["train-images-idx3-ubyte.gz"])
     put(small / "cache" / "mnist", [name for name in FILES if name != "train-images-idx3-ubyte.gz"])
     check(datasets.mnist(), "train")
-    folders = [path.parent.parent.name for path in datasets.mnist_files()]
+    folders = [path.parent.parent.name for path in datasets.SOURCES["mnist"].places()]
     assert folders == ["shelf", "cache", "cache", "cache"]
 
 
 def test_mnist_is_downloaded_once_into_the_cache(small, monkeypatch, Mirror):
     monkeypatch.setenv("TINYNET_DATA", str(small / "shelf"))
     with Mirror(FILES) as mirror:
-        monkeypatch.setattr(datasets, "MNIST_MIRRORS", (mirror.url,))
+        change(monkeypatch, "mnist", mirrors=(mirror.url,))
         for _ in range(2):
             check(datasets.mnist(train=False), "t10k")
     test_files = ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
@@ -120,9 +127,9 @@ def test_mnist_is_downloaded_once_into_the_cache(small, monkeypatch, Mirror):
 
 def test_mnist_is_downloaded_into_the_root_that_was_given(small, monkeypatch, Mirror):
     with Mirror(FILES) as mirror:
-        monkeypatch.setattr(datasets, "MNIST_MIRRORS", (mirror.url,))
+        change(monkeypatch, "mnist", mirrors=(mirror.url,))
         check(datasets.mnist(small / "here"), "train")
-        assert datasets.fetch_mnist(small / "here") == [small / "here" / name for name in FILES]
+        assert datasets.SOURCES["mnist"].fetch(small / "here") == [small / "here" / name for name in FILES]
     assert len(mirror.requests) == 4 and not (small / "cache").exists()
 
 
@@ -137,7 +144,7 @@ def test_a_corrupt_file_is_named_and_not_overwritten(small, monkeypatch, Mirror)
     damaged = root / "train-labels-idx1-ubyte.gz"
     damaged.write_bytes(FILES[damaged.name][:-3])
     with Mirror(FILES) as mirror:
-        monkeypatch.setattr(datasets, "MNIST_MIRRORS", (mirror.url,))
+        change(monkeypatch, "mnist", mirrors=(mirror.url,))
         with pytest.raises(RuntimeError, match=r"train-labels-idx1-ubyte\.gz is corrupt or truncated"):
             datasets.mnist(root)
     assert damaged.read_bytes() == FILES[damaged.name][:-3] and mirror.requests == []
@@ -147,7 +154,7 @@ def test_images_and_labels_must_be_of_one_set(small, monkeypatch):
     root = put(small / "files")
     other = idx(np.arange(5))
     (root / "train-labels-idx1-ubyte.gz").write_bytes(other)
-    monkeypatch.setitem(datasets.MNIST_MD5, "train-labels-idx1-ubyte.gz", hashlib.md5(other).hexdigest())
+    change(monkeypatch, "mnist", md5=datasets.SOURCES["mnist"].md5 | {"train-labels-idx1-ubyte.gz": md5(other)})
     with pytest.raises(RuntimeError, match="6 images and 5 labels are not of one set"):
         datasets.mnist(root)
 
@@ -162,6 +169,26 @@ def test_the_real_mnist():
     counts = np.bincount(test.tensors[1].numpy()).tolist()
     assert counts == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert train.tensors[0].mean().item() == pytest.approx(0.1307, abs=1e-4)
+    assert train.classes == tuple("0123456789")
+
+
+def test_fashion_mnist_is_found_beside_mnist(small, monkeypatch, Mirror):
+    """The files have MNIST's names, and a folder and checksums of their own."""
+    other = {name: idx(255 - array if "images" in name else array) for name, array in ARRAYS.items()}
+    with Mirror(other) as mirror:
+        change(monkeypatch, "fashion_mnist", mirrors=(mirror.url,), md5={n: md5(c) for n, c in other.items()})
+        data = datasets.fashion_mnist(train=False)
+    assert data.classes[5] == "Sandal" and len(data.classes) == 10 and data.tensors[1].tolist() == [7, 2, 1]
+    np.testing.assert_array_equal(data.tensors[0].numpy()[:, 0] * 255, 255 - ARRAYS["t10k-images-idx3-ubyte.gz"])
+    assert (small / "cache" / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").exists()
+    with pytest.raises(RuntimeError, match=r"t10k-images.* is corrupt"):
+        datasets.fashion_mnist(put(small / "files"), train=False)
+
+
+def test_the_checksums_of_fashion_mnist_are_the_published_ones():
+    assert list(datasets.SOURCES["fashion_mnist"].md5.values()) == [
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"]
 
 
 # --- idx files that are not right ---------------------------------------------------------------------------

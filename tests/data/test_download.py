@@ -213,3 +213,18 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
     assert cache_dir() == tmp_path / "Local" / "tinynet" / "cache"
+
+
+def test_the_network_is_loaded_by_those_who_download():
+    code = ("import sys, tinynet; tinynet.data.datasets.names()\n"
+            "rare = 'urllib.request', 'http.client', 'ssl', 'email', 'tarfile'\n"
+            "sys.exit(str([module for module in rare if module in sys.modules]))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "[]\n"
+
+
+def test_a_mirror_may_have_the_file_under_another_name(tmp_path, Mirror):
+    with Mirror({"their.txt": CONTENT}) as one, Mirror() as none:
+        with pytest.raises(RuntimeError, match=f"  {none.url}their.txt: HTTP status 404"):
+            fetch(NAME, [f"{none.url}their.txt"], MD5, tmp_path)
+        assert fetch(NAME, [f"{one.url}their.txt"], MD5, tmp_path).read_bytes() == CONTENT
+    assert names(tmp_path) == [NAME]

@@ -58,6 +58,8 @@ def test_random_sampler_permutes_before_it_repeats(n, num_samples):
     counts = Counter(drawn)
     assert len(drawn) == num_samples == len(RandomSampler(range(n), num_samples=num_samples))
     assert set(drawn) <= set(range(n)) and max(counts.values()) == -(-num_samples // n)
+    many = list(RandomSampler(range(n), num_samples=20 * n))
+    assert n < 3 or len({tuple(many[k:k + n]) for k in range(0, 20 * n, n)}) > 1
     drawn = list(RandomSampler(range(n), replacement=True, num_samples=num_samples))
     assert len(drawn) == num_samples and set(drawn) <= set(range(n))
 

@@ -1,16 +1,11 @@
-"""Data sets and loaders: PyTorch's `torch.utils.data`, and `tn.data.datasets`."""
+"""Data sets and loaders: PyTorch's `torch.utils.data`, `tn.data.transforms` and `tn.data.datasets`."""
 from __future__ import annotations
 
-from tinynet.data import datasets
+from tinynet.data import datasets, transforms
+from tinynet.data.collate import default_collate
 from tinynet.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
-from tinynet.data.loader import (
-    BatchSampler,
-    DataLoader,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    default_collate,
-)
+from tinynet.data.loader import DataLoader
+from tinynet.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 __all__ = [
     "BatchSampler",
@@ -26,4 +21,5 @@ __all__ = [
     "datasets",
     "default_collate",
     "random_split",
+    "transforms",
 ]

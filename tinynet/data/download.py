@@ -7,11 +7,8 @@ name a file is whole.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedRandom
@@ -65,25 +62,27 @@ def verify(path: Path, md5: str, remedy: str = DELETE) -> None:
 
 
 def fetch(name: str, mirrors: Sequence[str], md5: str, folder: Path) -> Path:
-    """Download `name` from the first mirror (an URL it is appended to) that has it whole; returns its path.
+    """Download `name` from the first mirror that has it whole; returns its path. A mirror is an URL: of the file, or,
+    if it ends in a slash, of its folder.
 
     Raises RuntimeError naming every mirror with its reason if none has.
     """
     target, failures = folder / name, []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{name}.part") as part:
+        with locked(folder / f"{name}.part") as part:
             if target.exists():  # another process had the lock and was faster
                 verify(target, md5)
                 return target
             for mirror in mirrors:
-                problem = _try(mirror + name, part, md5)
+                url = mirror + name if mirror.endswith("/") else mirror
+                problem = _try(url, part, md5)
                 if problem is None:
-                    _put_in_place(part, target)
+                    put_in_place(part, target)
                     return target
-                failures.append(f"  {mirror}{name}: {problem}")
+                failures.append(f"  {url}: {problem}")
     except OSError as e:
-        raise _unwritable(target, e) from e
+        raise unwritable(target, e) from e
     raise RuntimeError(
         f"could not download {name}; no mirror gave a good copy:\n" + "\n".join(failures) +
         f"\nTo place it by hand: download it elsewhere from one of these, put it at {target} (MD5 {md5})")
@@ -91,6 +90,9 @@ def fetch(name: str, mirrors: Sequence[str], md5: str, folder: Path) -> Path:
 
 def _try(url: str, part: BufferedRandom, md5: str) -> str | None:
     """Complete the part from this URL: None if its MD5 is now right, else the reason why not."""
+    import http.client
+    import urllib.error  # 25 ms, for those who download
+
     resumed = part.seek(0, os.SEEK_END)
     try:
         _receive(url, part)
@@ -113,6 +115,10 @@ def _try(url: str, part: BufferedRandom, md5: str) -> str | None:
 
 def _receive(url: str, part: BufferedRandom) -> None:
     """Append to the part what is missing of the URL's body."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
     have = part.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"User-Agent": "tinynet"})
     if have:
@@ -143,15 +149,17 @@ def _write(part: BufferedRandom, chunk: bytes) -> None:
     try:
         part.write(chunk)
     except OSError as e:  # ours, not the mirror's: there is no use in trying the next one
-        raise _unwritable(Path(part.name), e) from e
+        raise unwritable(Path(part.name), e) from e
 
 
-def _unwritable(path: Path, e: OSError) -> RuntimeError:
+def unwritable(path: Path, e: OSError) -> RuntimeError:
+    """The error that says what to do about it."""
     return RuntimeError(f"could not write {path}: {e.strerror or e}. Make room for it, or choose another "
                         "folder with $TINYNET_CACHE")
 
 
-def _put_in_place(part: BufferedRandom, target: Path) -> None:
+def put_in_place(part: BufferedRandom, target: Path) -> None:
+    """Give what is whole its name."""
     part.flush()
     os.fsync(part.fileno())
     if fcntl is None:
@@ -168,7 +176,7 @@ def _names(path: Path, file: BufferedRandom) -> bool:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[BufferedRandom]:
+def locked(path: Path) -> Iterator[BufferedRandom]:
     """The part, opened for this process alone: a second one waits here until the first is done."""
     while True:
         part = open(path, "ab+")  # noqa: SIM115 (closed below, under the condition that it still is the part)

@@ -1,195 +1,39 @@
-"""From a data set to batches: samplers choose the order, the loader fetches, default_collate stacks."""
+"""From a data set to batches: a sampler chooses the order, the loader fetches, in threads of its own if told so."""
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import count as numbers
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
+from tinynet.data.collate import convert, default_collate
 from tinynet.data.dataset import IterableDataset, Subset, TensorDataset
-from tinynet.dtypes import float64
-from tinynet.ops import as_tensor, stack, tensor
+from tinynet.data.prefetch import END, Pool, prefetched
+from tinynet.data.sampler import BatchSampler, RandomSampler, SequentialSampler, batches, count
+from tinynet.data.transforms import Transform
 from tinynet.random import Generator, default_generator
-from tinynet.tensor import Tensor
 
-
-# --- samplers: an order of indices --------------------------------------------------------------------------
-class Sampler:
-    """An iterable of indices, or of lists of them. A subclass writes `__iter__`, and `__len__` if it can.
-
-    >>> class Backwards(tn.data.Sampler):
-    ...     def __iter__(self): return iter((2, 1, 0))
-    >>> list(tn.data.DataLoader("abc", batch_size=None, sampler=Backwards()))
-    ['c', 'b', 'a']
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        raise NotImplementedError(f"{type(self).__name__} must define __iter__(self)")
-
-
-class SequentialSampler(Sampler):
-    """0, 1, 2, ...
-
-    >>> list(tn.data.SequentialSampler("abc"))
-    [0, 1, 2]
-    """
-
-    def __init__(self, data_source: Any) -> None:
-        self.data_source = data_source
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self.data_source)))
-
-    def __len__(self) -> int:
-        return len(self.data_source)
-
-
-class RandomSampler(Sampler):
-    """A new permutation of the indices each time; with `replacement`, independent draws.
-
-    `num_samples` (default: all) larger than the data set goes on with a further permutation.
-
-    >>> sorted(tn.data.RandomSampler("abc"))
-    [0, 1, 2]
-    """
-
-    def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None,
-                 generator: Generator | None = None) -> None:
-        if not isinstance(replacement, bool):
-            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
-        self.data_source, self.replacement, self.generator = data_source, replacement, generator
-        self._num_samples = num_samples
-        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
-            raise ValueError(
-                f"num_samples should be a positive integer value, but got num_samples={self.num_samples}")
-
-    @property
-    def num_samples(self) -> int:
-        """How many indices one pass yields."""
-        return len(self.data_source) if self._num_samples is None else self._num_samples
-
-    def __iter__(self) -> Iterator[int]:
-        n, left = len(self.data_source), self.num_samples
-        rng = (self.generator or default_generator).rng
-        if self.replacement:
-            yield from rng.integers(n, size=left).tolist()
-            return
-        while left > 0:
-            yield from rng.permutation(n)[:left].tolist()
-            left -= n
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-
-class BatchSampler(Sampler):
-    """The indices of a sampler in lists of `batch_size`; the last may be shorter, or is dropped.
-
-    >>> list(tn.data.BatchSampler(range(5), 2, drop_last=False))
-    [[0, 1], [2, 3], [4]]
-    """
-
-    def __init__(self, sampler: Iterable[Any], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(
-                f"batch_size should be a positive integer value, but got batch_size={batch_size}")
-        if not isinstance(drop_last, bool):
-            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
-        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        return _batches(iter(self.sampler), self.batch_size, self.drop_last)
-
-    def __len__(self) -> int:
-        return _count(len(self.sampler), self.batch_size, self.drop_last)  # type: ignore[arg-type]
-
-
-def _batches(items: Iterator[Any], size: int, drop_last: bool) -> Iterator[list[Any]]:
-    while batch := list(islice(items, size)):
-        if len(batch) == size or not drop_last:
-            yield batch
-
-
-def _count(n: int, size: int, drop_last: bool) -> int:
-    return n // size if drop_last else -(-n // size)
-
-
-# --- collating: a list of samples -> one batch --------------------------------------------------------------
-def default_collate(batch: Sequence[Any]) -> Any:
-    """Samples, stacked along a new first dimension: tensors, arrays and numbers become tensors, containers
-    keep their shape with each field collated (a tuple becomes a list), strings stay a list. Floats become
-    float64, as in PyTorch.
-
-    >>> tn.data.default_collate([(0, 1), (2, 3)])
-    [tensor([0, 2]), tensor([1, 3])]
-    """
-    first = batch[0]
-    if isinstance(first, Tensor):
-        return stack(list(batch), 0)
-    if isinstance(first, (np.ndarray, np.generic)) and first.dtype.kind in "fiub":
-        return stack([as_tensor(x) for x in batch], 0)
-    if isinstance(first, float):
-        return tensor(list(batch), dtype=float64)
-    if isinstance(first, int):
-        return tensor(list(batch))
-    if isinstance(first, (str, bytes)):
-        return batch
-    if isinstance(first, Mapping):
-        return _rebuild(first, {key: default_collate([sample[key] for sample in batch]) for key in first})
-    if isinstance(first, Sequence):
-        sizes = {len(sample) for sample in batch}
-        if len(sizes) > 1:
-            raise RuntimeError(
-                f"each element in list of batch should be of equal size, got sizes {sorted(sizes)}")
-        fields = [default_collate(field) for field in zip(*batch, strict=True)]
-        if hasattr(first, "_fields"):
-            return type(first)(*fields)
-        return fields if isinstance(first, tuple) else _rebuild(first, fields)
-    found = f"dtype {first.dtype}" if hasattr(first, "dtype") else type(first).__name__
-    raise TypeError("default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
-                    f"found {found}. Give the loader a collate_fn that knows how to stack these samples")
-
-
-def _rebuild(like: Any, fields: Any) -> Any:
-    """The new fields in a container of like's own class, where that class can be copied and filled."""
-    try:
-        if isinstance(like, (MutableMapping, MutableSequence)):
-            filled = copy.copy(like)
-            for key, value in fields.items() if isinstance(fields, dict) else enumerate(fields):
-                filled[key] = value
-            return filled
-        return type(like)(fields)
-    except TypeError:
-        return fields
-
-
-def _convert(sample: Any) -> Any:
-    """What a loader that does not batch gives: arrays as tensors, at any depth, and the rest as it is."""
-    if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind in "fiub":
-        return as_tensor(sample)
-    if isinstance(sample, Mapping):
-        return _rebuild(sample, {key: _convert(value) for key, value in sample.items()})
-    if isinstance(sample, Sequence) and not isinstance(sample, (str, bytes)):
-        if hasattr(sample, "_fields"):
-            return type(sample)(*(_convert(value) for value in sample))
-        values = [_convert(value) for value in sample]
-        return values if isinstance(sample, tuple) else _rebuild(sample, values)
-    return sample
-
-
-# --- the loader ---------------------------------------------------------------------------------------------
-FIXED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last")  # once a loader is made
+FIXED = ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last", "persistent_workers")  # once it is made
 
 
 class DataLoader:
     """Batches of a data set; iterate over it once an epoch.
 
-    The order is that of `sampler` (or of `batch_sampler`, which yields lists of indices), a new random one
-    each time with `shuffle`, else the data set's own. `batch_size=None` gives single samples. Samples are
-    joined by `collate_fn`, by default `default_collate`; batches of a TensorDataset (or a Subset of one) are
-    taken with one index a tensor. Raises ValueError for arguments that exclude one another.
+    The order is that of `sampler` (or of `batch_sampler`, which yields lists of indices), a new random one each time
+    with `shuffle`, drawn from `generator`; else the data set's own. `batch_size=None` gives single samples. Samples are
+    joined by `collate_fn`, by default `default_collate`; batches of a TensorDataset (or a Subset of one) are taken with
+    one index a tensor. A `collate_fn` out of `tn.data.transforms` joins, then transforms the first field.
+
+    `num_workers` threads keep `prefetch_factor` batches each (2) ready while you compute; the batches and their order
+    are those of `num_workers=0`. They share the data set, which must bear being read by several at once; what *it*
+    draws from `tn`'s generator it then draws in no fixed order. A stream (IterableDataset) is read once, by one thread,
+    however many workers. An error in a worker is raised here as it was there. The threads end with the iteration,
+    also if that ends early, or with the loader if `persistent_workers`. RuntimeError if a batch takes longer than
+    `timeout` seconds (0: wait). `worker_init_fn(number)` is called in each thread before its first batch. `pin_memory`
+    is accepted; there is nothing to pin. ValueError for arguments that exclude one another.
 
     >>> loader = tn.data.DataLoader(tn.data.TensorDataset(tn.arange(5)), batch_size=2)
     >>> [x.tolist() for x, in loader]
@@ -197,9 +41,13 @@ class DataLoader:
     """
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None,
-                 sampler: Iterable[Any] | None = None, batch_sampler: Iterable[Any] | None = None, *,
-                 collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False,
-                 generator: Generator | None = None) -> None:
+                 sampler: Iterable[Any] | None = None, batch_sampler: Iterable[Any] | None = None,
+                 num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None,
+                 pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
+                 worker_init_fn: Callable[[int], Any] | None = None, multiprocessing_context: None = None,
+                 generator: Generator | None = None, *, prefetch_factor: int | None = None,
+                 persistent_workers: bool = False) -> None:
+        self._check_workers(num_workers, timeout, multiprocessing_context, prefetch_factor, persistent_workers)
         if isinstance(dataset, IterableDataset):
             given = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
             for name, value in given.items():
@@ -223,8 +71,32 @@ class DataLoader:
         self.dataset, self.generator = dataset, generator
         self.batch_size, self.drop_last = batch_size, drop_last
         self.sampler, self.batch_sampler = sampler, batch_sampler
-        self.collate_fn = collate_fn or (_convert if batch_sampler is None else default_collate)
+        self.collate_fn = collate_fn or (convert if batch_sampler is None else default_collate)
+        self.num_workers, self.timeout, self.worker_init_fn = num_workers, timeout, worker_init_fn
+        self.prefetch_factor = prefetch_factor or (2 if num_workers else None)
+        self.pin_memory, self.persistent_workers = pin_memory, persistent_workers
+        self._pool: Pool | None = None
         self._fixed = True
+
+    @staticmethod
+    def _check_workers(num_workers: int, timeout: float, multiprocessing_context: Any, prefetch_factor: int | None,
+                       persistent_workers: bool) -> None:
+        if not isinstance(num_workers, int):
+            raise TypeError(f"num_workers is a number of threads, got {num_workers!r}")
+        if num_workers < 0:
+            raise ValueError(f"num_workers option should be non-negative, got {num_workers}; use num_workers=0 to "
+                             "fetch each batch when it is asked for")
+        if timeout < 0:
+            raise ValueError(f"timeout option should be non-negative, got {timeout}")
+        if multiprocessing_context is not None:
+            raise ValueError("multiprocessing_context has no use here: the workers are threads")
+        if prefetch_factor is not None and num_workers == 0:
+            raise ValueError("prefetch_factor option could only be specified with workers: let num_workers > 0, or "
+                             "leave prefetch_factor None")
+        if prefetch_factor is not None and prefetch_factor < 1:
+            raise ValueError(f"prefetch_factor option should be positive, got {prefetch_factor}")
+        if persistent_workers and num_workers == 0:
+            raise ValueError("persistent_workers option needs num_workers > 0")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if hasattr(self, "_fixed") and name in FIXED:
@@ -233,29 +105,76 @@ class DataLoader:
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
+        if not self.num_workers:
+            if self.timeout:
+                raise AssertionError(f"timeout={self.timeout} needs num_workers > 0: without a worker there is nobody "
+                                     "to stop waiting for")
+            return takewhile(lambda batch: batch is not END, (call() for call in self._calls()))
+        return self._prefetched(self.num_workers * (self.prefetch_factor or 1))
+
+    def _prefetched(self, ahead: int) -> Iterator[Any]:
+        calls, is_stream = self._calls(), isinstance(self.dataset, IterableDataset)
+        pool = self._pool or Pool(1 if is_stream else self.num_workers, self.worker_init_fn)
+        if self.persistent_workers:
+            self._pool = pool
+        yield from prefetched(calls, pool, ahead, self.timeout, self.persistent_workers)
+
+    def _calls(self) -> Iterator[Callable[[], Any]]:
+        """For each batch in turn, the call that fetches it; any thread may make it."""
         if isinstance(self.dataset, IterableDataset):
             samples = iter(self.dataset)
-            if self.batch_size is None:
-                return map(self.collate_fn, samples)
-            return map(self.collate_fn, _batches(samples, self.batch_size, self.drop_last))
-        if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[i]) for i in self.sampler or ())
-        return (self._fetch(indices) for indices in self.batch_sampler)
+            if self.batch_size is not None:
+                samples = batches(samples, self.batch_size, self.drop_last)
+            tasks: Iterator[Callable[..., Any]] = (partial(self._read, samples) for _ in numbers())
+        else:
+            order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+            tasks = (partial(self._fetch, indices) for indices in order)
+        return (partial(task, stream) for task, stream in zip(tasks, self._streams(), strict=False))
 
-    def _fetch(self, indices: Any) -> Any:
-        dataset = self.dataset
+    def _streams(self) -> Iterator[Generator | None]:
+        """For each batch, what its transforms draw from: the same whoever fetches it, and when."""
+        if not isinstance(self.collate_fn, Transform):
+            while True:
+                yield None
+        seed = int((self.generator or default_generator).rng.integers(2**63))
+        for number in numbers():
+            yield Generator().manual_seed(seed + number)
+
+    def _read(self, samples: Iterator[Any], stream: Generator | None) -> Any:
+        """The next batch of a stream."""
+        found = next(samples, END)
+        return END if found is END else self._collate(found, stream)
+
+    def _fetch(self, indices: Any, stream: Generator | None) -> Any:
+        """The batch with these indices, or the one sample where there are no batches."""
+        dataset, collate = self.dataset, self.collate_fn
+        if self.batch_sampler is None:
+            return self._collate(dataset[indices], stream)
         while type(dataset) is Subset:  # not a subclass: it may have its own __getitem__
             indices, dataset = [dataset.indices[i] for i in indices], dataset.dataset
-        if type(dataset) is TensorDataset and self.collate_fn is default_collate:
-            rows = np.asarray(indices)
-            if rows.dtype.kind in "iu":
-                return [t[rows] for t in dataset.tensors]
         if hasattr(dataset, "__getitems__"):
-            return self.collate_fn(dataset.__getitems__(indices))
-        return self.collate_fn([dataset[i] for i in indices])
+            return self._collate(dataset.__getitems__(indices), stream)
+        rows = np.asarray(indices)
+        if rows.dtype.kind in "iu" and _takes_rows(dataset) and (
+                collate is default_collate or isinstance(collate, Transform)):
+            fields = [t[rows] for t in dataset.tensors]
+            return collate.first(fields, stream) if isinstance(collate, Transform) else fields
+        return self._collate([dataset[i] for i in indices], stream)
+
+    def _collate(self, samples: Any, stream: Generator | None) -> Any:
+        if not isinstance(self.collate_fn, Transform):
+            return self.collate_fn(samples)
+        if self.batch_size is None and self.batch_sampler is None:
+            return self.collate_fn.first(convert(samples), stream)
+        return self.collate_fn(samples, stream)
 
     def __len__(self) -> int:
         if isinstance(self.dataset, IterableDataset):
             n = len(self.dataset)  # type: ignore[arg-type]
-            return n if self.batch_size is None else _count(n, self.batch_size, self.drop_last)
+            return n if self.batch_size is None else count(n, self.batch_size, self.drop_last)
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
+
+
+def _takes_rows(dataset: Any) -> bool:
+    """Whether one index a tensor gives a whole batch: a subclass may have its own idea of a sample."""
+    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__
