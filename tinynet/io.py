@@ -1,0 +1,142 @@
+"""Weights as files that other libraries read too: safetensors, which holds named tensors and no code.
+
+PyTorch's side of it is `safetensors.torch`: what either writes, the other loads.
+"""
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from tinynet.device import device as Device
+from tinynet.ops import from_numpy
+from tinynet.tensor import Tensor
+
+__all__ = ["load_safetensors", "save_safetensors"]
+
+READABLE = {"F16", "F32", "F64", "I8", "U8", "I16", "I32", "I64", "BOOL"}
+
+
+def save_safetensors(tensors: Mapping[str, Tensor], path: str | os.PathLike[str],
+                     metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors, such as a state_dict, and a few texts about them (`metadata`) to a file.
+
+    Tensors that share memory, as tied weights do, are each written whole. Until the new file is complete an old one
+    of this name stays as it was. TypeError for anything but tensors under names; OSError where it cannot be written.
+
+    >>> model = tn.nn.Linear(2, 1)
+    >>> tn.io.save_safetensors(model.state_dict(), "model.safetensors")
+    """
+    arrays = {name: _array(name, value) for name, value in _names("tensors", tensors)}
+    texts = dict(_names("metadata", metadata or {}))
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"save_safetensors(): metadata[{name!r}] must be a string, got {type(text).__name__}")
+    if "__metadata__" in arrays:
+        raise ValueError("save_safetensors(): the format keeps the name '__metadata__' for itself; rename that tensor")
+    contents = save(arrays, texts or None)
+    with whole_file(path) as file:
+        file.write(contents)
+
+
+def load_safetensors(path: str | os.PathLike[str], device: str | Device | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by name, for `model.load_state_dict(...)`.
+
+    A name that PyTorch's `save_model` left out, because another tensor has its memory, is there again. ValueError for
+    a file that is damaged, of another kind, or has a dtype tinynet has not; OSError where it cannot be read.
+
+    >>> tn.io.save_safetensors({"x": tn.tensor([1.0, 2.0])}, "x.safetensors")
+    >>> tn.io.load_safetensors("x.safetensors")
+    {'x': tensor([1., 2.])}
+    """
+    return read_safetensors(path, device)[0]
+
+
+def read_safetensors(path: str | os.PathLike[str],
+                     device: str | Device | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """load_safetensors, and the file's metadata."""
+    place = None if device is None else Device(device)
+    path = Path(path)
+    open(path, "rb").close()  # its OSError names the file; that of safe_open does not always
+    try:
+        with safe_open(path, framework="numpy") as file:
+            dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+            foreign = {name: dtype for name, dtype in dtypes.items() if dtype not in READABLE}
+            if foreign:
+                listed = ", ".join(f"'{name}' ({dtype})" for name, dtype in foreign.items())
+                raise ValueError(f"{path} has tensors of dtypes that tinynet has not: {listed}. Convert them where the "
+                                 f"file was written, to float32 for example")
+            tensors = {name: from_numpy(file.get_tensor(name)) for name in dtypes}
+            metadata = file.metadata() or {}
+    except SafetensorError as problem:
+        raise ValueError(f"{path} is not a safetensors file, or is damaged or cut off: {problem}"
+                         f"{_pickled(path)}") from None
+    if place is not None:
+        tensors = {name: tensor.to(place) for name, tensor in tensors.items()}
+    twins = {name: tensors[twin] for name, twin in metadata.items() if name not in tensors and twin in tensors}
+    return tensors | twins, metadata
+
+
+def _pickled(path: Path) -> str:
+    """What to say of a file that looks like PyTorch's own format."""
+    with open(path, "rb") as file:
+        if file.read(2) not in (b"PK", b"\x80\x02", b"\x80\x04"):
+            return ""
+    return ("; it looks like a pickle, as torch.save writes it. Unpickling can run any code, so tinynet never does: "
+            "where the file was written, save with safetensors.torch.save_file")
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write to, which stands beside `path` until it is complete and on the disk, and only then takes its
+    name; if anything fails, nothing of it is left."""
+    target = Path(os.path.realpath(path))  # a link stays a link
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+        _sync_folder(target.parent)
+    except OSError as problem:
+        raise OSError(problem.errno, f"could not write the file: {problem.strerror}", str(path)) from problem
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's new entry on the disk, too."""
+    if os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _names(argument: str, mapping: Any) -> Iterator[tuple[str, Any]]:
+    """The items of a mapping from strings."""
+    if not isinstance(mapping, Mapping):
+        hint = "; for a module that is its .state_dict()" if hasattr(mapping, "state_dict") else ""
+        raise TypeError(f"save_safetensors(): {argument} must map names to values, got {type(mapping).__name__}{hint}")
+    for name, value in mapping.items():
+        if not isinstance(name, str):
+            raise TypeError(f"save_safetensors(): the names in {argument} must be strings, got {name!r}")
+        yield name, value
+
+
+def _array(name: str, value: Any) -> Any:
+    """The elements in the order of their indices, as the format wants them."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"save_safetensors(): {name!r} is of type {type(value).__name__}: the format holds tensors "
+                        f"only, each under a name of its own")
+    return np.asarray(value.detach().cpu().numpy(), order="C")
