@@ -9,7 +9,6 @@ from typing import Any
 
 import tinynet as tn
 from tinynet.recipes import digits_cnn
-from tinynet.recipes._loop import evaluate
 
 
 def demo(out: Path) -> None:
@@ -19,8 +18,9 @@ def demo(out: Path) -> None:
           flush=True)
     model, history = digits_cnn.train()
 
-    labels = test.tensors[1]
-    _, predicted = evaluate(model, digits_cnn.loss(), tn.data.DataLoader(test, batch_size=500))
+    images, labels = test.tensors
+    with tn.no_grad():
+        predicted = model.eval()(images).argmax(1)
     matrix = tn.metrics.confusion_matrix(labels, predicted, labels=range(10))
     print(f"\ntest accuracy {matrix.trace() / len(test):.2%} ({matrix.trace()} of {len(test)} right)\n")
     print(table(matrix))
@@ -42,7 +42,7 @@ def write_curves(history: dict[str, list[float]], path: Path) -> Path:
     from matplotlib.figure import Figure  # not pyplot: no window, and no display needed
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
-    tn.viz.plot_history(history, ax=figure.subplots(1, 2))
+    tn.viz.plot_history(history, ["loss", "accuracy"], ax=figure.subplots(1, 2))
     unfinished = path.with_name(f".{path.name}.part")
     try:
         figure.savefig(unfinished, format="png", dpi=150)

@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Any
 
 import tinynet as tn
-from tinynet.recipes._loop import fit
 
 
 def network() -> Any:
@@ -31,5 +30,5 @@ def train(epochs: int = 2, batch_size: int = 64, seed: int = 0, lr: float = 1e-3
     train_set, test_set = mnist(data, train=True), mnist(data, train=False)
     model = network()
     optimizer = tn.optim.Adam(model.parameters(), lr=lr)
-    loss = tn.nn.CrossEntropyLoss()
-    return model, fit(model, loss, optimizer, train_set, test_set, epochs, batch_size)
+    trainer = tn.Trainer(model, tn.nn.CrossEntropyLoss(), optimizer, metrics=["accuracy"])
+    return model, trainer.fit(train_set, epochs=epochs, batch_size=batch_size, validation_data=test_set).history

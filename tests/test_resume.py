@@ -1,0 +1,262 @@
+"""A training that is saved, killed and resumed is, bit for bit, the training that never stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet import nn
+from tinynet.data import DataLoader, Dataset, TensorDataset
+from tinynet.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
+from tinynet.optim import lr_scheduler
+
+EPOCHS, BATCHES = 3, 4
+
+
+class Stop(Exception):
+    pass
+
+
+class Noisy(Dataset):
+    """Draws from the default stream for every sample."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __getitem__(self, i):
+        return self.x[i] + tn.randn(*self.x[i].shape), self.y[i]
+
+    def __len__(self):
+        return len(self.x)
+
+
+class Eager:
+    """Batches in an order that is drawn before the first of them is asked for."""
+
+    def __init__(self, x, y):
+        self.batches = [(x[k : k + 8], y[k : k + 8]) for k in range(0, len(x), 8)]
+
+    def __iter__(self):
+        return iter([self.batches[k] for k in tn.randperm(len(self.batches)).tolist()])
+
+
+def images():
+    g = tn.Generator().manual_seed(0)
+    return tn.randn(30, 1, 6, 6, generator=g), tn.randint(3, (30,), generator=g)
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(),
+                         nn.Linear(64, 3))  # fmt: skip
+
+
+AUGMENT = Compose([RandomCrop(6, padding=1), RandomHorizontalFlip()])
+DATA = {
+    "tensors": lambda: images(),
+    "own generator": lambda: (
+        DataLoader(TensorDataset(*images()), 8, shuffle=True, generator=tn.Generator().manual_seed(7)),),
+    "augmented by threads": lambda: (
+        DataLoader(TensorDataset(*images()), 8, shuffle=True, num_workers=2, collate_fn=AUGMENT),),
+    "a data set that draws": lambda: (Noisy(*images()),),
+    "an order drawn at once": lambda: (Eager(*images()),),
+}  # fmt: skip
+SCHEDULES = {
+    "none": lambda o: None,
+    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.5),
+    "one cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.05, total_steps=EPOCHS * BATCHES + 1),
+    "in turn": lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, 0.1), lr_scheduler.ExponentialLR(o, 0.5)], [1]),
+}  # fmt: skip
+OPTIMIZERS = {
+    "SGD": lambda p: tn.optim.SGD(p, lr=0.05, momentum=0.9),
+    "Adam": lambda p: tn.optim.Adam(p, lr=0.01, amsgrad=True),
+    "NAdam": lambda p: tn.optim.NAdam(p, lr=0.01),
+}
+
+
+def run(seed, kind="tensors", schedule="none", optimizer="Adam", callbacks=(), **kwargs):
+    """One training; its model starts from the seed."""
+    tn.manual_seed(seed)
+    given, model = DATA[kind](), network()
+    o = OPTIMIZERS[optimizer](model.parameters())
+    stop = tn.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    trainer = tn.Trainer(model, nn.CrossEntropyLoss(), o, "accuracy", SCHEDULES[schedule](o), [stop], clip_norm=1.0,
+                         scheduler_each="batch" if schedule == "one cycle" else "epoch")  # fmt: skip
+    tn.manual_seed(seed + 1)
+    try:
+        trainer.fit(*given, **{"epochs": EPOCHS, "batch_size": 8, "verbose": False, "validation_data": images(),
+                               "callbacks": callbacks, **kwargs})  # fmt: skip
+    except Stop:
+        return trainer
+    return trainer
+
+
+def everything(trainer):
+    """All that a training is, in a form that is compared by bits."""
+
+    def plain(x):
+        if isinstance(x, dict):
+            return [(key, plain(x[key])) for key in sorted(x, key=str)]
+        if isinstance(x, (list, tuple)):
+            return [plain(part) for part in x]
+        if hasattr(x, "dtype"):
+            a = x.numpy() if isinstance(x, tn.Tensor) else x
+            return str(a.dtype), a.shape, a.tobytes()
+        return x
+
+    return plain(trainer.state_dict())
+
+
+def save_at(path, epoch, batch):
+    """Save after this batch of this epoch, and stop there; batch None: after the epoch."""
+
+    def save(*_):
+        callback.trainer.save_checkpoint(path)
+        raise Stop
+
+    def on_train_batch_end(number, logs):
+        if (callback.trainer.epoch, number) == (epoch, batch):
+            save()
+
+    def on_epoch_end(number, logs):
+        if (number, None) == (epoch, batch):
+            save()
+
+    callback = tn.LambdaCallback(on_train_batch_end=on_train_batch_end, on_epoch_end=on_epoch_end)
+    return callback
+
+
+WHOLE: dict = {}
+
+
+def whole(**how):
+    key = tuple(sorted(how.items()))
+    if key not in WHOLE:
+        trainer = run(0, **how)
+        WHOLE[key] = everything(trainer), trainer.history
+    return WHOLE[key]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("resumed")
+
+
+@example(1, BATCHES - 1, "tensors", "in turn", "SGD")  # a schedule that begins where the training is resumed
+@settings(max_examples=20)
+@given(epoch=st.integers(0, EPOCHS - 1), batch=st.sampled_from([*range(BATCHES), None]),
+       kind=st.sampled_from([*DATA]), schedule=st.sampled_from([*SCHEDULES]), optimizer=st.sampled_from([*OPTIMIZERS]))
+def test_from_any_moment_on_it_is_the_same_training(folder, epoch, batch, kind, schedule, optimizer):
+    how = {"kind": kind, "schedule": schedule, "optimizer": optimizer}
+    path = folder / "saved"
+    stopped = run(0, **how, callbacks=[save_at(path, epoch, batch)])
+    assert everything(stopped) != whole(**how)[0] or (epoch, batch) == (EPOCHS - 1, None)
+    resumed = run(99, **how, resume_from=path)
+    assert resumed.history == whole(**how)[1] and everything(resumed) == whole(**how)[0]
+
+
+def test_saving_changes_nothing(tmp_path):
+    trainer = run(0, callbacks=[tn.ModelCheckpoint(tmp_path / "x", save_freq=1)])
+    expected = whole()[0]
+    found = everything(trainer)
+    assert [part for part in found if part[0] != "callbacks"] == [part for part in expected if part[0] != "callbacks"]
+
+
+def test_more_epochs_after_the_end(tmp_path):
+    first = run(0, epochs=2)
+    first.save_checkpoint(tmp_path / "two")
+    resumed = run(5, resume_from=tmp_path / "two")
+    assert resumed.history.epoch == [0, 1, 2] and resumed.history.history["loss"][:2] == first.history.history["loss"]
+    again = run(5, resume_from=tmp_path / "two", epochs=2)
+    assert again.history == first.history, "there was nothing left to do"
+
+
+def test_a_training_that_stopped_early_stays_stopped(tmp_path):
+    path = tmp_path / "stopped"
+    stop = tn.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(stop.trainer, "stop_training", epoch == 1))
+    first = run(0, callbacks=[stop, tn.ModelCheckpoint(path)])
+    assert first.history.epoch == [0, 1]
+    resumed = run(1, callbacks=[stop, tn.ModelCheckpoint(path)], resume_from=path)
+    assert resumed.history == first.history and everything(resumed) == everything(first)
+
+
+def test_early_stopping_counts_on(tmp_path):
+    def training(**kwargs):
+        tn.manual_seed(3)
+        model = nn.Linear(2, 1)
+        x = tn.randn(8, 2)
+        t = tn.Trainer(model, nn.MSELoss(), tn.optim.SGD(model.parameters(), lr=0.1))
+        callbacks = [tn.EarlyStopping("loss", patience=3, min_delta=10.0), tn.ModelCheckpoint(tmp_path / "{epoch}")]
+        return t.fit(x, x[:, :1], callbacks=callbacks, verbose=False, **kwargs).epoch
+
+    assert training(epochs=2) == [0, 1]
+    assert training(epochs=9, resume_from=tmp_path / "2") == training(epochs=9) == [0, 1, 2, 3]
+
+
+# --- killed -------------------------------------------------------------------------------------------------
+KILLED = """
+import os, random, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import tinynet as tn
+from test_resume import everything, run
+
+def train(seed, path):
+    checkpoint = tn.ModelCheckpoint(path, save_freq=1)
+    return run(seed, epochs=6, callbacks=[checkpoint], resume_from=path if os.path.exists(path) else None)
+
+def saved():
+    return os.stat("killed.ckpt").st_ino if os.path.exists("killed.ckpt") else None
+
+tn.use_kernels("reference")  # no threads, which a fork would lose
+whole = everything(train(1, "never.ckpt"))
+random.seed(0)
+for kill in range(6):
+    before, child = saved(), os.fork()
+    if not child:
+        train(1 + kill, "killed.ckpt")
+        os._exit(0)
+    while saved() == before:
+        time.sleep(0.001)
+    time.sleep(random.uniform(0, 0.01))  # two saves or so later
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    state = tn.load("killed.ckpt")
+    print(state["epoch"], state["batch"])
+assert everything(train(100, "killed.ckpt")) == whole
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(tn.__file__).parents[1])}
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    moments = done.stdout.splitlines()
+    assert len(moments) == 6 and moments == sorted(set(moments)) and moments[-1] < "6", "it had ended before"
+
+
+# --- bad input ----------------------------------------------------------------------------------------------
+def test_checkpoints_that_do_not_fit(tmp_path):
+    run(0, epochs=1, callbacks=[tn.ModelCheckpoint(tmp_path / "x")])
+    checkpoint = tn.ModelCheckpoint(tmp_path / "x")
+    cases = [
+        ({"callbacks": []}, ValueError, r"the state of the callbacks \['EarlyStopping', 'ModelCheckpoint'\], this"),
+        ({"callbacks": [checkpoint], "schedule": "plateau"}, ValueError, "was saved without a scheduler"),
+        ({"callbacks": [checkpoint], "kind": "own generator"}, ValueError, "saved with 1 generators .* has 2"),
+    ]
+    for how, error, text in cases:
+        with pytest.raises(error, match=text):
+            run(0, resume_from=tmp_path / "x", **how)
+    tn.save({"model": {}}, tmp_path / "y")
+    with pytest.raises(ValueError, match=r"y is no checkpoint of a Trainer"):
+        run(0, resume_from=tmp_path / "y")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run(0, resume_from=tmp_path / "absent")
