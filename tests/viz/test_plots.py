@@ -108,7 +108,71 @@ def test_images_in_rows(shape):
     draw(axes)
 
 
+def tiles(ax, rows, columns):
+    """The picture cut into its tiles, each number once."""
+    image = np.asarray(ax.images[0].get_array())
+    return [[image[22 * row:, 22 * column:][:18:6, :18:6] for column in range(columns)] for row in range(rows)]
+
+
+def test_filters_of_one_channel_stand_in_rows():
+    weight = tn.randn(5, 1, 3, 3)
+    ax = viz.plot_filters(weight, columns=3)
+    assert ax.images[0].get_array().shape == (2 * 22 - 4, 3 * 22 - 4)
+    found = tiles(ax, 2, 3)
+    for k in range(5):
+        np.testing.assert_allclose(found[k // 3][k % 3], weight.numpy()[k, 0])
+    assert np.ma.getmaskarray(ax.images[0].get_array())[22:, 44:].all()  # nothing where there is no sixth
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "3"]
+    low, high = ax.images[0].get_clim()
+    assert low == -high == pytest.approx(-abs(weight.numpy()).max())
+    assert ax.get_title() == "5 filters of 1 × 3 × 3" and ax.get_ylabel()
+    draw(ax)
+
+
+def test_filters_of_three_channels_are_colours():
+    weight = np.zeros((2, 3, 3, 3))
+    weight[1, 0], weight[1, 2] = 2.0, -2.0
+    ax = viz.plot_filters(weight)
+    grey, orange = tiles(ax, 1, 2)[0]
+    assert (grey == 0.5).all() and (orange == [1.0, 0.5, 0.0]).all()
+    draw(ax)
+
+
+def test_filters_of_many_channels_have_a_row_for_each_filter():
+    from matplotlib import pyplot
+
+    layer, ax = tn.nn.Conv2d(4, 40, 3), pyplot.figure().subplots()
+    assert viz.plot_filters(layer, ax=ax) is ax
+    np.testing.assert_allclose(tiles(ax, 40, 4)[7][2], layer.weight.detach().numpy()[7, 2])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("input channel", "filter")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2", "3"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [str(k) for k in range(0, 40, 3)]
+    draw(ax)
+
+
+def test_weights_of_a_linear_layer_as_images():
+    ax = viz.plot_filters(tn.nn.Linear(12, 2).weight.reshape(2, 3, 4))
+    assert ax.get_title() == "2 filters of 1 × 3 × 4"
+
+
+def test_predicted_vs_actual():
+    actual, predicted = tn.tensor([[1.0], [2.0], [4.0]]), np.array([1.5, 2.0, 3.5])
+    ax = viz.plot_predicted_vs_actual(actual, predicted)
+    assert ax.collections[0].get_offsets().tolist() == [[1.0, 1.5], [2.0, 2.0], [4.0, 3.5]]
+    (line,) = ax.lines
+    assert tuple(line.get_xdata()) == tuple(line.get_ydata()) == ax.get_xlim() == ax.get_ylim()
+    assert ax.get_title() == "RMSE 0.4082, R² 0.893"  # sqrt(0.5 / 3), 1 - 0.5 / (14 / 3)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("actual", "predicted")
+    draw(ax)
+    assert viz.plot_predicted_vs_actual([2.0, 2.0], [2.0, 2.0], ax=ax) is ax
+
+
 @pytest.mark.parametrize("call, message", [
+    (lambda: viz.plot_filters(np.zeros((2, 2))), r"\(O, C, H, W\) or \(O, H, W\), got \(2, 2\)"),
+    (lambda: viz.plot_filters(np.zeros((0, 1, 3, 3))), r"got \(0, 1, 3, 3\)"),
+    (lambda: viz.plot_predicted_vs_actual([1.0, 2.0], [1.0]), "the same number of values, at least 2, got 2 and 1"),
+    (lambda: viz.plot_predicted_vs_actual([1.0], [1.0]), "got 1 and 1"),
+    (lambda: viz.plot_predicted_vs_actual([1.0, np.nan], [1.0, 2.0]), "NaN"),
     (lambda: viz.plot_confusion(np.zeros((2, 3))), r"square, got shape \(2, 3\)"),
     (lambda: viz.plot_confusion(np.eye(2), ["one"]), "1 labels for a confusion matrix of 2 classes"),
     (lambda: viz.plot_images(np.zeros((2, 2, 8, 8))), r"got \(2, 2, 8, 8\)"),

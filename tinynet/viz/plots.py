@@ -1,7 +1,5 @@
-"""Pictures of a training: curves, a confusion matrix, images. Each returns its Axes, or draws on Axes given.
-
-matplotlib is imported when a picture is asked for, not before, and works without a display.
-"""
+"""Pictures of a training, by matplotlib: curves, a confusion matrix, images, filters, predictions. Each returns its
+Axes, or draws on Axes given."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.dtypes import Array
-from tinynet.metrics import to_numpy
-
-__all__ = ["plot_confusion", "plot_history", "plot_images"]
+from tinynet.metrics import r2_score, to_numpy
 
 # Of different lightness and different dashes, so that they can be told apart printed in grey.
 TRAIN = {"color": "#9ecae1", "linewidth": 2.5, "label": "train"}
@@ -112,6 +108,91 @@ def plot_images(images: Any, titles: Sequence[Any] | None = None, columns: int =
         if titles is not None:
             panel.set_title(str(titles[k]), fontsize=9)
     return axes
+
+
+def plot_filters(weight: Any, columns: int = 8, ax: Any = None) -> Any:
+    """The filters of a convolution as tiles of one picture; returns its Axes.
+
+    weight: a layer that has one, or O x C x H x W, or O x H x W. Filters of one channel (blue below 0, red above,
+    white at 0) and of three (as colours) stand in rows of `columns`; of others each row is a filter, each column one of
+    its input channels.
+
+    >>> ax = tn.viz.plot_filters(tn.nn.Conv2d(1, 32, 3))  # doctest: +SKIP
+    """
+    filters = to_numpy(getattr(weight, "weight", weight))
+    if filters.ndim == 3:
+        filters = filters[:, None]
+    if filters.ndim != 4 or 0 in filters.shape:
+        raise ValueError(f"filters must have shape (O, C, H, W) or (O, H, W), got {filters.shape}")
+    n, channels, h, w = filters.shape
+    in_rows = channels in (1, 3)
+    most = np.abs(filters).max() or 1.0
+    if channels == 3:
+        tiles: Array = (filters / (2 * most) + 0.5).transpose(0, 2, 3, 1)
+    else:
+        tiles = filters.reshape(n * channels, h, w)
+    across = min(columns, n) if in_rows else channels
+    down = -(-len(tiles) // across)
+    mosaic, rows, columns_at = _mosaic(tiles, across, down)
+    (panel,) = _panels(ax, 1, (6.0, min(6.0 * mosaic.shape[0] / mosaic.shape[1] + 0.8, 12.0)))
+    shown = panel.imshow(mosaic, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+    _number(panel.set_xticks, columns_at, 0 if in_rows else 1)
+    _number(panel.set_yticks, rows, across if in_rows else 1)
+    panel.set_xlabel("" if in_rows else "input channel")
+    panel.set_ylabel("number of the first filter" if in_rows else "filter")
+    panel.tick_params(length=0)
+    panel.set_title(f"{n} filters of {channels} × {h} × {w}", fontsize=10)
+    panel.spines[:].set_visible(False)
+    if channels != 3:
+        panel.figure.colorbar(shown, ax=panel, shrink=0.8, label="weight")
+    return panel
+
+
+def _mosaic(tiles: Array, across: int, down: int) -> tuple[Array, Array, Array]:
+    """The tiles in rows, in one image with gaps between them, each number drawn as a square of pixels; and where the
+    middles of its rows and columns are."""
+    zoom, gap = 6, 4
+    tiles = tiles.repeat(zoom, 1).repeat(zoom, 2)
+    h, w = tiles.shape[1:3]
+    image = np.full((down * (h + gap) - gap, across * (w + gap) - gap, *tiles.shape[3:]),
+                    np.nan if tiles.ndim == 3 else 1.0)
+    for k, tile in enumerate(tiles):
+        top, left = k // across * (h + gap), k % across * (w + gap)
+        image[top:top + h, left:left + w] = tile
+    return image, np.arange(down) * (h + gap) + h / 2, np.arange(across) * (w + gap) + w / 2
+
+
+def _number(set_ticks: Any, places: Array, step: int) -> None:
+    """Ticks at these places, not more than 16, numbered in steps; none for step 0."""
+    every = -(-len(places) // 16)
+    set_ticks(places[::every] if step else [], [str(step * k) for k in range(0, len(places), every)] if step else [])
+
+
+def plot_predicted_vs_actual(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
+    """A point for each sample, its actual value across and the predicted one up; on the line they are equal. The title
+    has RMSE and R². Returns its Axes.
+
+    >>> ax = tn.viz.plot_predicted_vs_actual([1.0, 2.0, 3.0], [1.1, 1.9, 3.2])  # doctest: +SKIP
+    """
+    actual, predicted = to_numpy(y_true).ravel().astype(np.float64), to_numpy(y_pred).ravel().astype(np.float64)
+    if len(actual) != len(predicted) or len(actual) < 2:
+        raise ValueError(f"y_true and y_pred must have the same number of values, at least 2, got {len(actual)} and "
+                         f"{len(predicted)}")
+    r2, rmse = r2_score(actual, predicted), float(np.sqrt(np.mean((actual - predicted) ** 2)))
+    (panel,) = _panels(ax, 1, (4.6, 4.6))
+    low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
+    room = 0.04 * (high - low) or 1.0
+    limits = low - room, high + room
+    panel.plot(limits, limits, color="#b5651d", linewidth=1.2, linestyle="--", label="predicted = actual")
+    panel.scatter(actual, predicted, s=14, alpha=0.5 if len(actual) > 100 else 0.9, color="#08306b", linewidths=0,
+                  label=f"{len(actual):,} samples", zorder=2)
+    panel.set(xlim=limits, ylim=limits, xlabel="actual", ylabel="predicted")
+    panel.set_title(f"RMSE {rmse:.4g}, R² {r2:.3f}", fontsize=10)
+    panel.grid(color="0.9")
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, loc="upper left")
+    return panel
 
 
 def _panels(ax: Any, n: int, size: tuple[float, float], columns: int = 4) -> Array:
