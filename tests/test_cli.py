@@ -4,11 +4,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import json
 import re
 import signal
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import pytest
 import tinynet as tn
 from tinynet import cli
 from tinynet.data import datasets
+from tinynet.data.sources import FILES
 from tinynet.recipes import demo, digits_cnn, mnist_cnn
 
 COMMANDS = [["demo"], ["train", "digits-cnn"], ["train", "mnist-cnn"], ["gradcheck"], ["data", "list"],
@@ -38,14 +41,13 @@ def small_mnist(monkeypatch, tmp_path):
     """A folder with an MNIST of 8 and 4 images, which passes for the real one; no mirror, an empty cache."""
     rng, sums, folder = np.random.default_rng(0), {}, tmp_path / "files"
     folder.mkdir()
-    for name in datasets.MNIST_MD5:
+    for name in datasets.SOURCES["mnist"].md5:
         n = 8 if "train" in name else 4
         array = rng.integers(0, 256, (n, 28, 28)) if "images" in name else rng.integers(0, 10, n)
         header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
         (folder / name).write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
         sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(datasets, "MNIST_MD5", sums)
-    monkeypatch.setattr(datasets, "MNIST_MIRRORS", ())
+    monkeypatch.setitem(datasets.SOURCES, "mnist", replace(datasets.SOURCES["mnist"], md5=sums, mirrors=()))
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     return folder
@@ -160,28 +162,45 @@ def test_gradcheck_hands_over(monkeypatch, status):
 
 # --- data ---------------------------------------------------------------------------------------------------
 def test_data_list(capsys, small_mnist):
-    assert cli.main(["data", "list", "--data", str(small_mnist)]) == 0
-    out = capsys.readouterr().out
-    assert str(datasets.DIGITS) in out and f"4 of 4 files in {small_mnist}\n" in out
+    assert cli.main(["data", "list", "mnist", "--data", str(small_mnist)]) == 0
+    assert capsys.readouterr().out.endswith(f"4 of 4 files in {small_mnist}\n")
     assert cli.main(["data", "list"]) == 0
-    assert "not here; `tinynet data fetch mnist` puts 11 MB into " in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*datasets.SHIPPED, *datasets.SOURCES]
+    assert lines[0].endswith(f"1 of 1 file in {FILES}")
+    assert any("not here; `tinynet data fetch cifar10` puts 170 MB into" in line for line in lines)
+
+
+def test_the_commands_name_the_data_sets_there_are():
+    parse = cli._parser().parse_args
+    for name in (*datasets.SHIPPED, *datasets.SOURCES):
+        assert parse(["data", "list", name]).name == parse(["data", "verify", name]).name == name
+    for name in datasets.SOURCES:
+        assert parse(["data", "fetch", name]).name == name
+
+
+def test_a_folder_is_that_of_one_data_set(capsys):
+    assert cli.main(["data", "list", "--data", "."]) == cli.main(["data", "verify", "--data", "."]) == 1
+    assert "--data is the folder of one data set" in capsys.readouterr().err
 
 
 def test_data_verify(capsys, small_mnist):
     damaged, lost = (small_mnist / f"{part}-labels-idx1-ubyte.gz" for part in ("train", "t10k"))
     lost.unlink()
-    assert cli.main(["data", "verify", "--data", str(small_mnist)]) == 0
+    assert cli.main(["data", "verify", "mnist", "--data", str(small_mnist)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"ok       {datasets.DIGITS}" and f"missing  {lost}" in lines and len(lines) == 5
+    assert f"missing  {lost}" in lines and f"ok       {damaged}" in lines and len(lines) == 4
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    assert cli.main(["data", "verify", "--data", str(small_mnist)]) == 1
+    assert cli.main(["data", "verify", "mnist", "--data", str(small_mnist)]) == 1
     out, err = capsys.readouterr()
     assert f"CORRUPT  {damaged}" in out and "delete what is corrupt" in err
+    assert cli.main(["data", "verify"]) == 0
+    assert f"ok       {FILES / 'sonnets.txt.gz'}\n" in capsys.readouterr().out
 
 
 def test_data_fetch(capsys, small_mnist, tmp_path):
     assert cli.main(["data", "fetch", "mnist", "--data", str(small_mnist)]) == 0
-    assert capsys.readouterr().out.split() == [str(small_mnist / name) for name in datasets.MNIST_MD5]
+    assert capsys.readouterr().out.split() == [str(small_mnist / name) for name in datasets.SOURCES["mnist"].md5]
     assert cli.main(["data", "fetch", "mnist", "--data", str(tmp_path / "empty")]) == 1
     out, err = capsys.readouterr()
     assert out == "" and "tinynet: error: could not download train-images" in err
@@ -302,3 +321,10 @@ def test_a_plot_that_fails_leaves_no_half_written_picture(monkeypatch, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         demo.write_curves({"loss": [1.0], "accuracy": [0.5]}, tmp_path / "training.png")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last one"]
+
+
+def test_the_doctor_speaks_to_people_and_to_machines(capsys):
+    assert cli.main(["doctor", "--json"]) in (0, 1)  # 1: something is to be mended
+    assert "numpy" in json.dumps(json.loads(capsys.readouterr().out))
+    assert cli.main(["doctor"]) in (0, 1)
+    assert "numpy" in capsys.readouterr().out.lower()

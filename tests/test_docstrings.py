@@ -18,8 +18,8 @@ import tinynet as tn
 # The rooms whose names are for the user; each is looked into as soon as it exists.
 ROOMS = """
     tn tn.linalg tn.cuda tn.autograd tn.autograd.functional tn.nn tn.nn.functional tn.nn.init tn.nn.utils
-    tn.nn.utils.prune tn.optim tn.optim.lr_scheduler tn.data tn.data.datasets tn.data.transforms tn.metrics
-    tn.viz tn.io tn.onnx tn.testing tn.recipes
+    tn.nn.utils.prune tn.optim tn.optim.lr_scheduler tn.data tn.data.datasets tn.data.transforms tn.metrics tn.mistakes
+    tn.viz tn.io tn.onnx tn.compress tn.testing tn.recipes
 """
 
 

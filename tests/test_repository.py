@@ -17,8 +17,8 @@ LONGEST = 450  # lines; a longer file has a second subject in it
 # From the ground up. A room imports from the lines above its own and from itself; rooms that share a line
 # do not know one another (but for the ground floor).
 FLOORS = [
-    "dtypes device random errors",
-    "repr kernels",
+    "dtypes device random errors cuda",
+    "repr kernels text",
     "autograd",
     "ops",
     "value",
@@ -26,10 +26,13 @@ FLOORS = [
     "nn",
     "optim",
     "metrics",
-    "data viz testing drawing",
+    "data viz testing drawing io chain_rule model_summary profiler compress",
+    "drawing_layers checkpoint feed interrupts tally onnx doctor",
+    "callbacks mistakes",
+    "trainer",
     "proofs",
     "tinynet",  # the public names
-    "recipes",
+    "recipes bench",
     "cli",
     "__main__",
 ]

@@ -4,9 +4,13 @@
 """
 import warnings as _warnings
 
-from tinynet import autograd, data, metrics, nn, optim, testing, viz
+from tinynet import autograd, compress, cuda, data, io, metrics, mistakes, nn, onnx, optim, testing, viz
 from tinynet.autograd import enable_grad, gradcheck, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinynet.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
+from tinynet.chain_rule import explain
+from tinynet.checkpoint import load, save
 from tinynet.device import device
+from tinynet.doctor import doctor
 from tinynet.dtypes import bool_ as bool
 from tinynet.dtypes import (
     double,
@@ -27,19 +31,27 @@ from tinynet.dtypes import (
 from tinynet.dtypes import float_ as float
 from tinynet.dtypes import int_ as int
 from tinynet.kernels import use_kernels
+from tinynet.kernels.cpu.threads import get_num_threads, set_num_threads
+from tinynet.model_summary import summary
 from tinynet.ops import *  # noqa: F403 - the names in its __all__
 from tinynet.ops import __all__ as _ops
 from tinynet.ops import linalg
 from tinynet.ops.sampling import get_rng_state, set_rng_state
+from tinynet.profiler import profile
 from tinynet.random import Generator, manual_seed
+from tinynet.tally import History
 from tinynet.tensor import Tensor
+from tinynet.trainer import Trainer
 
 __version__ = "0.1.0"
 __all__ = [
-    "Generator", "Tensor", "autograd", "bool", "data", "device", "double", "enable_grad", "float", "float16", "float32",
-    "float64", "get_default_dtype", "get_rng_state", "gradcheck", "half", "inference_mode", "int", "int8", "int16",
-    "int32", "int64", "is_grad_enabled", "linalg", "long", "manual_seed", "metrics", "nn", "no_grad", "optim",
-    "set_default_dtype", "set_grad_enabled", "set_rng_state", "short", "testing", "uint8", "use_kernels", "viz", *_ops,
+    "CSVLogger", "Callback", "EarlyStopping", "Generator", "History", "LambdaCallback", "ModelCheckpoint", "Tensor",
+    "Trainer", "autograd", "bool", "compress", "cuda", "data", "device", "doctor", "double", "enable_grad", "explain",
+    "float", "float16", "float32", "float64", "get_default_dtype", "get_num_threads", "get_rng_state", "gradcheck",
+    "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "io", "is_grad_enabled", "linalg", "load",
+    "long", "manual_seed", "metrics", "mistakes", "nn", "no_grad", "onnx", "optim", "profile", "save",
+    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_rng_state", "short", "summary", "testing", "uint8",
+    "use_kernels", "viz", *_ops,
 ]
 
 # PyTorch says nothing where a result is nan or inf; so do we, and NumPy's own warnings elsewhere stay as they are

@@ -205,6 +205,8 @@ def geometric_mean(values: Iterable[float | None]) -> float | None:
 
 def run(names: Sequence[str], sides: Sequence[str], threads: int, rounds: int, as_json: bool, out: Path | None) -> int:
     """Time the cases, print the table (progress on stderr), and write it beside as JSON and Markdown if asked."""
+    if unknown := [side for side in sides if side not in SIDES]:
+        raise ValueError(f"no side called {', '.join(unknown)}; choose from {', '.join(SIDES)}")
     module = cases()
     groups = {"networks": module.NETWORKS, "overhead": module.OVERHEAD, "untuned": module.UNTUNED,
               "kernels": module.KERNELS, "all": module.EVERYTHING}

@@ -16,6 +16,7 @@ examples:
   tinynet gradcheck conv2d logsumexp    ... of these two
   tinynet train mnist-cnn --epochs 2    train on MNIST (downloads 11 MB once)
   tinynet data list                     which data sets there are, and where
+  tinynet doctor                        what tinynet runs on, and what to fix
 """
 EXIT_STATUS = """\
 exit status:
@@ -29,9 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's); returns its exit status.
 
     >>> from tinynet.cli import main
-    >>> main(["data", "verify", "--data", "/nowhere"])  # doctest: +ELLIPSIS
+    >>> main(["data", "verify", "digits"])  # doctest: +ELLIPSIS
     ok       ...digits.npz
-    missing  ...
     0
     """
     args = _parser().parse_args(argv)
@@ -79,16 +79,39 @@ def _parser() -> argparse.ArgumentParser:
     gradcheck.add_argument("ops", nargs="*", metavar="OP", help="the primitives to check (default: all)")
     gradcheck.add_argument("--json", action="store_true", help="print the table as JSON")
 
+    bench = _command(commands, "bench", _bench, "time training steps beside PyTorch's, alternating",
+                     "tinynet bench", "tinynet bench mnist2 cifar --threads 1", "tinynet bench all --out results")
+    bench.add_argument("cases", nargs="*", metavar="CASE",
+                       help="cases, or groups of them: networks (default), overhead, untuned, kernels, all")
+    bench.add_argument("--sides", default="tinynet,torch,torch-channels-last", metavar="A,B",
+                       help="who is timed (default: %(default)s; there is also tinynet-reference)")
+    bench.add_argument("--threads", type=_positive(int), default=os.cpu_count(), metavar="N",
+                       help="threads of each side (default: %(default)s)")
+    bench.add_argument("--rounds", type=_positive(int), default=7, metavar="N",
+                       help="turns of each side (default: %(default)s)")
+    bench.add_argument("--json", action="store_true", help="print the report as JSON")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="also write FILE.md and FILE.json")
+
+    doctor = _command(commands, "doctor", _doctor, "say what tinynet runs on, how fast, and what to fix",
+                      "tinynet doctor", "tinynet doctor --json")
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
+
     actions = _group(commands, "data", "ACTION", "list, check and download data sets")
     listing = _command(actions, "list", _data_list, "say which data sets there are, and where",
-                       "tinynet data list")
-    verify = _command(actions, "verify", _data_verify, "compare the checksums of the files that are there",
-                      "tinynet data verify", "tinynet data verify --data ~/mnist")
+                       "tinynet data list", "tinynet data list mnist")
+    verify = _command(actions, "verify", _data_verify, "check the files that are there",
+                      "tinynet data verify", "tinynet data verify mnist --data ~/mnist")
     fetch = _command(actions, "fetch", _data_fetch, "download a data set; what is there is only checked",
-                     "tinynet data fetch mnist", "tinynet data fetch mnist --data ~/mnist")
-    fetch.add_argument("name", choices=["mnist"], metavar="NAME", help="mnist (11 MB)")
+                     "tinynet data fetch mnist", "tinynet data fetch cifar10 --data ~/cifar")
+    shipped, sources = ("digits", "housing", "sonnets"), (
+        "mnist", "fashion_mnist", "cifar10", "california_housing", "tiny_shakespeare", "names")
+    fetch.add_argument("name", choices=sources, metavar="NAME", help=f"one of {', '.join(sources)}")
+    for action in (listing, verify):
+        action.add_argument("name", nargs="?", choices=shipped + sources, metavar="NAME",
+                            help="one data set (default: all)")
     for action in (listing, verify, fetch):
-        action.add_argument("--data", metavar="DIR", help=MNIST_FOLDER)
+        action.add_argument("--data", metavar="DIR", help="folder of this data set's files (default: the set's own in "
+                            "$TINYNET_DATA, then in the cache)")
     return parser
 
 
@@ -153,26 +176,50 @@ def _gradcheck(args: argparse.Namespace) -> int:
     return proofs.main(args.ops, args.json)
 
 
-def _data_list(args: argparse.Namespace) -> int:
-    from tinynet.data.datasets import DIGITS, mnist_files
+def _doctor(args: argparse.Namespace) -> int:
+    from tinynet.doctor import main
 
-    files = mnist_files(args.data)
-    there = [path for path in files if path.exists()]
-    folders = " and ".join(sorted({str(path.parent) for path in there or files}))
-    found = f"{len(there)} of 4 files in" if there else "not here; `tinynet data fetch mnist` puts 11 MB into"
-    print(f"digits   1,797 images,   8 x 8  {DIGITS}")
-    print(f"mnist   70,000 images, 28 x 28  {found} {folders}")
+    return main(args.json)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from tinynet import bench
+
+    return bench.run(args.cases, args.sides.split(","), args.threads, args.rounds, args.json, args.out)
+
+
+def _chosen(args: argparse.Namespace) -> list[tuple[str, Any]]:
+    """The data sets, or those of the name that was given; one may be shipped in short, and be downloaded in full."""
+    from tinynet.data.datasets import SHIPPED, SOURCES
+
+    if args.data and not args.name:
+        raise ValueError("--data is the folder of one data set: say of which, as in `tinynet data list mnist --data .`")
+    return [item for item in (*SHIPPED.items(), *SOURCES.items()) if args.name in (None, item[0])]
+
+
+def _data_list(args: argparse.Namespace) -> int:
+    for name, data in _chosen(args):
+        files = data.places(args.data)
+        there = [path for path in files if path.exists()]
+        folders = " and ".join(sorted({str(path.parent) for path in there or files}))
+        state = f"{len(there)} of {len(files)} file{'s' * (len(files) > 1)} in"
+        if not there:
+            state = f"not here; `tinynet data fetch {name}` puts {data.size} into"
+        print(f"{name:18} {data.about:23} {state} {folders}")
     return 0
 
 
 def _data_verify(args: argparse.Namespace) -> int:
-    from tinynet.data.datasets import DIGITS, DIGITS_MD5, mnist_files
-    from tinynet.data.download import md5_of
-
     corrupt = 0
-    for path, md5 in {DIGITS: DIGITS_MD5, **mnist_files(args.data)}.items():
-        state = "missing" if not path.exists() else "ok" if md5_of(path) == md5 else "CORRUPT"
-        corrupt += state == "CORRUPT"
+    files = [(data, path) for _, data in _chosen(args) for path in data.places(args.data)]
+    for source, path in files:
+        state = "ok" if path.exists() else "missing"
+        try:
+            if path.exists():
+                source.check(path)
+        except RuntimeError:
+            state = "CORRUPT"
+            corrupt += 1
         print(f"{state:8} {path}")
     if corrupt:
         print("tinynet: error: delete what is corrupt and fetch it again", file=sys.stderr)
@@ -180,8 +227,8 @@ def _data_verify(args: argparse.Namespace) -> int:
 
 
 def _data_fetch(args: argparse.Namespace) -> int:
-    from tinynet.data.datasets import fetch_mnist
+    from tinynet.data.datasets import SOURCES
 
-    for path in fetch_mnist(args.data):
+    for path in SOURCES[args.name].fetch(args.data):
         print(path)
     return 0

@@ -26,14 +26,14 @@ def peak_mb() -> float:
 
 def library(side: str, threads: int) -> tuple[Any, dict[str, Any]]:
     """The library of a side, set to so many threads, and what else its cases are built with."""
-    if side.startswith("torch"):
+    if side in ("torch", "torch-channels-last"):
         import torch
 
         torch.set_num_threads(threads)
         return torch, {"channels_last": side == "torch-channels-last"}
     import tinynet
 
-    getattr(tinynet, "set_num_threads", lambda n: None)(threads)
+    tinynet.set_num_threads(threads)
     if side == "tinynet-reference":
         tinynet.use_kernels("reference")
     return tinynet, {}
