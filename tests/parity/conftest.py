@@ -106,6 +106,39 @@ def agree_on():
     return compare_calls
 
 
+def compare_errors(text, **shapes):
+    """A call, as text in which t is either library, F its functional and nn its nn, must be refused by both with the
+    same type of error; shapes: those of tensors of zeros that it names."""
+    torch = pytest.importorskip("torch")
+    errors = []
+    for t in (tn, torch):
+        try:
+            eval(text, {"t": t, "nn": t.nn, "F": t.nn.functional, **{name: t.zeros(n) for name, n in shapes.items()}})
+            errors.append(None)
+        except Exception as error:
+            errors.append(error)
+    ours, theirs = errors
+    assert theirs is not None, f"torch takes {text}"
+    assert type(ours) is type(theirs), f"{text}\n  ours:   {ours!r}\n  theirs: {theirs!r}"
+
+
+@pytest.fixture(scope="session")
+def agree_to_refuse():
+    """compare_errors(text, **shapes), as a fixture."""
+    return compare_errors
+
+
+@pytest.fixture(scope="module")
+def plain_attention():
+    """PyTorch's fast kernels of attention have no second derivative, and skip what they take to be padding."""
+    torch = pytest.importorskip("torch")
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        yield
+    torch.backends.mha.set_fastpath_enabled(fast)
+
+
 # ---- optimizers: fed the same gradients, the parameters take the same path
 SHAPES = [(3, 2), (4,), (), (0, 2), (2, 1, 2)]
 ALONE = {"foreach", "capturable", "differentiable", "fused"}  # options of PyTorch's alone

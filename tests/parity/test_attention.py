@@ -15,20 +15,11 @@ import tinynet as tn
 import tinynet.nn.functional as F
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("plain_attention")
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 3)
 BOOL = st.booleans()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def plain_backend():
-    """PyTorch's fast kernels have no second derivative, and skip what they take to be padding."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        yield
-    torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def called(lib, f, layer=None):
