@@ -122,6 +122,8 @@ def normalized(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean:
         return "takes a gradient like x"
     if b_shape not in (None, parameter_shape(x, dim)):
         return f"takes a bias of shape {parameter_shape(x, dim)}"
+    if w is not None and not np.isfinite(w).all():  # it is multiplied with the sums: NaN would not come of ∞ - ∞
+        return "takes a finite weight"
     return normalizable(xp, x, w, dim=dim)
 
 
@@ -142,14 +144,14 @@ def many_scores(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
     return enough("scores", x.size, 512)
 
 
-def many_products(count: int) -> Answer:
-    return enough("multiplications", count, 65_536)
+def many_products(count: int, least: int = 65_536) -> Answer:
+    return enough("multiplications", count, least)
 
 
 def thick_matrices(xp: Any, a: Any, b: Any) -> Answer:
     if min(a.shape[-2], b.shape[-1]) < 4:
         return "takes more than 3 rows and columns: numbers of fewer are hardly read twice, so registers gain nothing"
-    return many_products(a.size * b.shape[-1])
+    return many_products(a.size * b.shape[-1], 262_144)  # NumPy's own are quick to start, and for fewer wake no threads
 
 
 def thick_rows(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Answer:

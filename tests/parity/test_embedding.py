@@ -124,7 +124,7 @@ BAD = [  # what is wrong, and words of our message
     ("nn.Embedding(4, 2, padding_idx=4)", "Padding_idx must be within num_embeddings: got 4"),
     ("nn.Embedding(4, 2, padding_idx=-5)", "Padding_idx must be within num_embeddings: got -5"),
     ("nn.Embedding(4, 2)(T([1, 7]))", "input holds 7"),
-    ("nn.Embedding(-1, 2)", "negative dimension -1"),
+    ("nn.Embedding(-1, 2)", "num_embeddings must not be negative, got -1"),
     ("nn.Embedding(4, 2, _weight=Z(2, 4))", "embedding_dim: got (2, 4), expected (4, 2)"),
     ("nn.Embedding.from_pretrained(Z(2))", "Embeddings parameter is expected to be 2-dimensional, got (2,)"),
     ("F.one_hot(T([0, 2]), 2)", "Class values must be smaller than num_classes, but input holds 2 and num_classes=2"),

@@ -230,7 +230,9 @@ def facts(lib, pair):
 
 
 def test_the_same_is_seen(pair):
-    for ours, theirs in zip(facts(tn, pair), facts(torch, pair), strict=True):
+    with tn.use_kernels("reference"):  # which round as PyTorch does
+        seen = [*facts(tn, pair)]
+    for ours, theirs in zip(seen, facts(torch, pair), strict=True):
         if isinstance(ours, dict):
             assert ours["param_groups"] == theirs["param_groups"]
             assert ours["state"].keys() == theirs["state"].keys()
