@@ -94,9 +94,9 @@ def run(op: str, xp: Any, *arrays: Any, **options: Any) -> Any:
 
 
 def explain(op: str, *arrays: Any, **options: Any) -> str:
-    """Which backend's kernel `run` would choose for an op of these arrays, and why not those before it.
+    """Which backend's kernel `run` would choose for an op of these arrays or tensors, and why not those before it.
 
-    >>> print(tn.kernels.explain("softmax", tn.zeros(2, 3).numpy(), dim=1))
+    >>> print(tn.kernels.explain("softmax", tn.zeros(2, 3), dim=1))
     softmax of float32[2, 3]
       numba: no, 6 scores are too few to gain by: 512 are enough
       reference: yes
@@ -104,6 +104,7 @@ def explain(op: str, *arrays: Any, **options: Any) -> str:
     order = in_order(op, _preferred)
     if not order:
         raise ValueError(f"no kernel computes {op!r}; there are kernels for {', '.join(sorted(_registry))}")
+    arrays = tuple(getattr(a, "array", a) for a in arrays)  # a tensor's
     given = [a for a in arrays if hasattr(a, "dtype")]
     xp = importlib.import_module(type(given[0]).__module__.split(".")[0] if given else "numpy")
     lines = [f"{op} of {', '.join(f'{a.dtype}{list(a.shape)}' for a in given)}"]

@@ -14,9 +14,9 @@ from ..windows import Pair
 from .compiler import jit, parallel, span
 from .conv import Conv, band, buffer_size, prepared, share, tasks, unpack
 from .functions import load_some
-from .layout import channels_last, flat, images, inside, zero
+from .layout import channels_last, flat, images, inside, part, parts_of, zero
 from .threads import scratch, workers_for
-from .vector import fma, lanes, splat, store_some
+from .vector import at, fma, lanes, splat, store_some
 
 
 @jit
@@ -81,27 +81,26 @@ def weight_grad(worker, workers, x, g, sums, buffers, s: Conv):
 
 @parallel
 def input_grad(worker, workers, g, filters, dx, s: Conv):
-    """dx[pixel + tap k, c] += g[pixel, c] filters[k, c]. A task has some channels of an image to itself."""
-    size = lanes(g)
-    slices = (s.c + size - 1) // size
-    for task in span(worker, workers, s.n * slices):
-        image, c = task // slices, task % slices * size
-        some = min(size, s.c - c)
+    """dx[pixel + tap k, c] += g[pixel, c] filters[k, c]. A task has an image, or some of its channels, to itself."""
+    size, parts = lanes(g), parts_of(s.n, s.c, workers, lanes(g))
+    for task in span(worker, workers, s.n * parts):
+        image, begin, end = part(task, s.c, parts, size)
         for pixel in range(image * s.h * s.w, (image + 1) * s.h * s.w):
-            store_some(dx, pixel * s.c + c, splat(g, 0), some)
+            zero(at(dx, pixel * s.c + begin), 0, end - begin)
         for r in range(s.oh):
             top = r * s.down - s.top
             i0, i1 = inside(top, s.kh, s.apart, s.h)
-            for i in range(i0, i1):
-                for j in range(s.kw):  # a tap at a time: what one has written, the next reads much later
-                    left, weight = j * s.aside - s.left, load_some(filters, (i * s.kw + j) * s.c + c, some)
-                    q0, q1 = inside(left, s.ow, s.right, s.w)
-                    source = (image * s.oh + r) * s.ow * s.c + c
-                    target = ((image * s.h + top + i * s.apart) * s.w + left) * s.c + c
-                    for q in range(q0, q1):
-                        at = target + q * s.right * s.c
-                        more = fma(load_some(g, source + q * s.c, some), weight, load_some(dx, at, some))
-                        store_some(dx, at, more, some)
+            for c in range(begin, end, size):
+                some, source = min(size, end - c), (image * s.oh + r) * s.ow * s.c + c
+                for i in range(i0, i1):
+                    for j in range(s.kw):  # a tap at a time: what one has written, the next reads much later
+                        left, weight = j * s.aside - s.left, load_some(filters, (i * s.kw + j) * s.c + c, some)
+                        q0, q1 = inside(left, s.ow, s.right, s.w)
+                        target = ((image * s.h + top + i * s.apart) * s.w + left) * s.c + c
+                        for q in range(q0, q1):
+                            pixel = target + q * s.right * s.c
+                            more = fma(load_some(g, source + q * s.c, some), weight, load_some(dx, pixel, some))
+                            store_some(dx, pixel, more, some)
 
 
 # ---- for NumPy's arrays. With several filters to a channel, channels are repeated, one for each filter

@@ -8,7 +8,7 @@ from .vector import BYTES, fma, lane, lanes, load_else, nearest, power_of_two, s
 
 LOG2_E = 1 / math.log(2)
 LN_2 = 0.693145751953125  # its first 16 bits: n · LN_2 is exact
-LN_2_REST = math.log(2) - LN_2
+LN_2_REST = 1.4286068203094172e-6  # ln 2 - LN_2, to more digits than a difference of floats has
 
 
 @jit

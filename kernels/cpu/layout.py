@@ -100,6 +100,18 @@ def add(a, i, out, j, count):
 
 
 @jit
+def parts_of(n, c, workers, size):
+    """In how many parts to take each of n images: whole, or if there are too few, by `size` channels."""
+    return 1 if n >= workers else (c + size - 1) // size
+
+
+@jit
+def part(task, c, parts, size):
+    """A task's image, its first channel, and the first that is no longer its own."""
+    return task // parts, task % parts * size, c if parts == 1 else min(c, (task % parts + 1) * size)
+
+
+@jit
 def inside(start, count, apart, image):
     """The first tap of a window that meets the image, and the first after it that does not."""
     first = -(start // apart) if start < 0 else 0

@@ -1,6 +1,7 @@
 """Pooling, channels last: a register holds neighbouring channels of one pixel, and windows meet the image only.
 
-What adds to an image (the gradients) takes an image's channels one register's width at a time: nobody else adds there.
+What adds to images, the gradients, has whole images to itself, so that nobody else adds there; or if there are fewer
+images than workers, some channels of one.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..windows import Pair, Windows
 from .compiler import jit, parallel, span
 from .functions import load_some
-from .layout import channels_last, images, inside
+from .layout import channels_last, images, inside, part, parts_of, zero
 from .threads import get_num_threads, workers_for
 from .vector import at, lanes, splat, store_integers, store_some, where
 
@@ -81,18 +82,17 @@ def largest_pixels(worker, workers, x, y, indices, s: Pool):
 
 @parallel
 def to_the_largest(worker, workers, g, indices, dx, outputs, area, n, c):
-    """dx[pixel of number indices[p]] += g[p]"""
-    size = lanes(g)
-    slices = (c + size - 1) // size
-    for task in span(worker, workers, n * slices):
-        image, first = task // slices, task % slices * size
-        some = min(size, c - first)
+    """dx[pixel of number indices[p]] += g[p]. A task has an image, or some of its channels, to itself."""
+    parts = parts_of(n, c, workers, lanes(g))
+    for task in span(worker, workers, n * parts):
+        image, begin, end = part(task, c, parts, lanes(g))
         for pixel in range(image * area, (image + 1) * area):
-            store_some(dx, pixel * c + first, splat(g, 0), some)
-        slope, number, there = at(g, first), at(indices, first), at(dx, image * area * c + first)
+            zero(at(dx, pixel * c + begin), 0, end - begin)
+        there = at(dx, image * area * c)
         for p in range(image * outputs, (image + 1) * outputs):
-            for k in range(some):
-                there[number[p * c + k] * c + k] += slope[p * c + k]
+            slope, number = at(g, p * c), at(indices, p * c)
+            for k in range(begin, end):
+                there[number[k] * c + k] += slope[k]
 
 
 @jit
@@ -125,23 +125,24 @@ def means(worker, workers, x, y, s: Pool):
 
 @parallel
 def shared_out(worker, workers, g, dx, s: Pool):
-    """dx += each g, shared out evenly among its window's pixels."""
-    size = lanes(g)
-    slices = (s.c + size - 1) // size
-    for task in span(worker, workers, s.n * slices):
-        image, c = task // slices, task % slices * size
-        some = min(size, s.c - c)
+    """dx += each g, shared out evenly among its window's pixels. A task has an image, or some of its channels, to
+    itself."""
+    size, parts = lanes(g), parts_of(s.n, s.c, workers, lanes(g))
+    for task in span(worker, workers, s.n * parts):
+        image, begin, end = part(task, s.c, parts, size)
         for pixel in range(image * s.h * s.w, (image + 1) * s.h * s.w):
-            store_some(dx, pixel * s.c + c, splat(g, 0), some)
+            zero(at(dx, pixel * s.c + begin), 0, end - begin)
         for p in range(s.oh * s.ow):
             top, left = p // s.ow * s.down - s.top, p % s.ow * s.right - s.left
             i0, i1 = inside(top, s.kh, 1, s.h)
             j0, j1 = inside(left, s.kw, 1, s.w)
-            part = load_some(g, (image * s.oh * s.ow + p) * s.c + c, some) / counted(top, left, s)
-            for i in range(top + i0, top + i1):
-                for j in range(left + j0, left + j1):
-                    pixel = ((image * s.h + i) * s.w + j) * s.c + c
-                    store_some(dx, pixel, load_some(dx, pixel, some) + part, some)
+            for c in range(begin, end, size):
+                some = min(size, end - c)
+                share = load_some(g, (image * s.oh * s.ow + p) * s.c + c, some) / counted(top, left, s)
+                for i in range(top + i0, top + i1):
+                    for j in range(left + j0, left + j1):
+                        pixel = ((image * s.h + i) * s.w + j) * s.c + c
+                        store_some(dx, pixel, load_some(dx, pixel, some) + share, some)
 
 
 # ---- for NumPy's arrays

@@ -7,7 +7,6 @@ threads meet and is never used; where there is no other, workers take turns.
 """
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib
 import os
@@ -115,7 +114,8 @@ def _loads(name: str) -> bool:
 
 def _load_tbb() -> None:
     """Load TBB's own library from its package: Numba looks only where the system looks."""
-    import importlib.metadata  # late: `import tinynet` need not wait for it
+    import ctypes  # late: `import tinynet` need not wait for them
+    import importlib.metadata
 
     name = {"win32": "tbb12.dll", "darwin": "libtbb.12.dylib"}.get(sys.platform, "libtbb.so.12")
     try:

@@ -320,9 +320,7 @@ def case_conv2d_relu_grad(draw):
 
 
 def case_conv2d_relu_pool_grad(draw):
-    x, w, y, options = draw_conv(draw)
-    if min(y.shape[2:]) < 2:
-        reject()
+    x, w, y, options = draw_conv(draw, least=2)
     shape = (*y.shape[:2], y.shape[2] // 2, y.shape[3] // 2)
     winner = draw(arrays(shape, "int64", 0, 4)).astype("uint8")
     return (draw(arrays(shape, x.dtype)), winner, x, w), {"wanted": (draw(st.booleans()), True, True), **options}
@@ -357,10 +355,7 @@ def case_conv2d_relu(draw):
 
 
 def case_conv2d_relu_pool(draw):
-    (x, w, b), options = case_conv2d(draw)
-    if min(outputs(x.shape[2:], w.shape[2:], options["stride"], options["padding"], options["dilation"])) < 2:
-        reject()
-    return (x, w, b), options
+    return case_conv2d(draw, least=2)
 
 
 def draw_winners(draw):
@@ -418,7 +413,8 @@ def case_attention_grad(draw):
     return (g, draw(st.none() | arrays(p.shape, q.dtype)), q, k, v, p), {"scale": scale}
 
 
-def draw_conv(draw):
+def draw_conv(draw, least=1):
+    """Images, filters, numbers shaped like the output, and options; at least so many rows and columns of output."""
     dtype = draw(DTYPES)
     if draw(st.integers(0, 3)):
         config = draw(conv_configs(max_batch=2, max_channels=draw.channels))
@@ -427,12 +423,14 @@ def draw_conv(draw):
         (n, _, *image), (_, _, *size), *_ = config = draw(conv_configs(max_batch=2, max_channels=2))
         c = draw(st.integers(2, draw.channels + 1))
         x, w, options = (n, c, *image), (draw(st.integers(1, 2)) * c, 1, *size), {**config.options, "groups": c}
-    out = outputs(x[2:], w[2:], options["stride"], options["padding"], options["dilation"])
-    return *(draw(arrays(shape, dtype)) for shape in (x, w, (x[0], w[0], *out))), options
+    how = options["stride"], options["padding"], options["dilation"]
+    wider = [s * max(0, least - n) for s, n in zip(options["stride"], outputs(x[2:], w[2:], *how), strict=True)]
+    x = (*x[:2], *(n + more for n, more in zip(x[2:], wider, strict=True)))
+    return *(draw(arrays(shape, dtype)) for shape in (x, w, (x[0], w[0], *outputs(x[2:], w[2:], *how)))), options
 
 
-def case_conv2d(draw):
-    x, w, _, options = draw_conv(draw)
+def case_conv2d(draw, least=1):
+    x, w, _, options = draw_conv(draw, least)
     b = draw(st.none() | arrays((len(w),), x.dtype))
     return (x, w, b), options
 
