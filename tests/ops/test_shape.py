@@ -177,3 +177,20 @@ def test_an_expanded_tensor_is_not_written():
 def test_messages_name_the_figures(call, text):
     with pytest.raises(RuntimeError, match=text):
         call(tn.zeros(2, 3, 4))
+
+
+def test_images_of_the_kernels_can_be_viewed_whatever_their_memory():
+    x = tn.randn(8, 3, 32, 32).requires_grad_()
+    w = tn.randn(16, 3, 3, 3)
+    for images in (tn.nn.functional.conv2d(x, w), tn.nn.functional.conv2d(x, w).relu() + 1):
+        expected = images.detach().numpy().reshape(8, -1)
+        np.testing.assert_array_equal(images.view(8, -1).detach().numpy(), expected)
+        (images.view(8, -1) * 2).sum().backward()
+    with tn.no_grad():
+        assert tn.nn.functional.conv2d(x, w).sqrt().view(-1).shape == (8 * 16 * 30 * 30,)
+    theirs = np.zeros((2, 4, 5, 3)).transpose(0, 3, 1, 2)
+    shared = tn.from_numpy(theirs)
+    with pytest.raises(RuntimeError, match="view size"):  # it shares its memory
+        shared.view(-1)
+    with pytest.raises(RuntimeError, match="view size"):
+        tn.from_numpy(np.asfortranarray(np.zeros((2, 3, 4, 5)))).view(-1)

@@ -150,7 +150,7 @@ def from_numpy(ndarray: Array) -> Any:
     if not a.flags.writeable:
         warnings.warn("The given NumPy array is not writable: a tensor that shares its memory cannot be "
                       "changed. Use tensor(array) for a copy.", UserWarning, stacklevel=2)
-    return wrap(np.asarray(a))
+    return wrap(np.asarray(a).view())  # the tensor's own array, whose base says that the memory is not
 
 
 def checked(a: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.variable import raw, wrap
 from tinynet.autograd.writes import owner
+from tinynet.device import backend
 from tinynet.dtypes import Array
 from tinynet.errors import broadcast_error, check_dim, check_dims, check_tensor
 from tinynet.ops._primitive import primitive
@@ -71,12 +72,23 @@ def view(input: Any, *shape: Any) -> Any:
     tensor([[0, 1],
             [2, 3]])
     """
+    check_tensor("view", input)
+    _in_rows(input)
     out = reshape(input, shape=sizes(shape))
     if owner(raw(out)) is not owner(raw(input)):
         raise RuntimeError(f"view size {list(out.shape)} is not compatible with input tensor's size "
                            f"{list(input.shape)} and stride (at least one dimension spans across two "
                            "contiguous subspaces). Use .reshape(...) instead.")
     return out
+
+
+def _in_rows(input: Any) -> None:
+    """Lay images anew that the kernels made with channels last in memory: what they hide does not stand in the way."""
+    x = input.array
+    if x.ndim == 4 and not x.flags.c_contiguous and input.base is None:
+        own = x.base is None or x.base.ndim == 1  # and not an array of the user's, which shares its memory
+        if own and x.transpose(0, 2, 3, 1).flags.c_contiguous:
+            input.array = backend(x).ascontiguousarray(x)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
