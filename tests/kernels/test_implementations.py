@@ -609,6 +609,8 @@ def test_nan_and_infinity_travel_as_in_the_reference(op, backend, data):
     for a in arguments:
         if a is not None and a.dtype.kind == "f":
             a[rng.random(a.shape) < rate] = rng.choice([np.nan, np.inf, -np.inf])
+    if kernel.supports(np, *arguments, **options) is not True:  # it may leave an infinite weight to the reference
+        reject()
     with np.errstate(all="ignore"):
         both = kernel, kernels.implementations(op)["reference"]
         result, expected = (k.compute(np, *arguments, **options) for k in both)
