@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # Fastest first. Each is a module of this package, which registers its kernels when it is imported.
-BACKENDS = ("numba", "reference")
-MODULES = {"numba": "cpu"}  # where it has another name
+# "emu" comes after the reference, which takes every case: it computes only where it is asked for.
+BACKENDS = ("numba", "cuda", "reference", "emu")
+MODULES = {"numba": "cpu", "emu": "cuda"}  # where it has another name
 
 Function = Callable[..., Any]
 
@@ -71,10 +72,12 @@ def implementations(op: str) -> dict[str, Kernel]:
 
 
 @functools.cache
-def in_order(op: str, preferred: str) -> list[tuple[bool, str, Kernel]]:
-    """The kernels for an op in the order in which they are asked, and whether one is preferred."""
-    known = list(implementations(op).items())
-    return sorted([(name == preferred, name, found) for name, found in known], key=lambda entry: not entry[0])
+def in_order(op: str, preferred: str, on_gpu: bool) -> list[tuple[bool, str, Kernel]]:
+    """The kernels for an op of arrays on a GPU or not, in the order in which they are asked, and whether one is
+    preferred."""
+    known = [(name == preferred, name, found) for name, found in implementations(op).items()
+             if name == "reference" or (name == "cuda") == on_gpu]
+    return sorted(known, key=lambda entry: not entry[0])
 
 
 def takes(found: Kernel, preferred: bool, xp: Any, arrays: Any, options: Any) -> bool | str:
@@ -87,8 +90,8 @@ def takes(found: Kernel, preferred: bool, xp: Any, arrays: Any, options: Any) ->
 
 def run(op: str, xp: Any, *arrays: Any, **options: Any) -> Any:
     """Compute an op by the preferred backend, or else by the fastest that takes the case."""
-    for preferred, _, found in in_order(op, _preferred):
-        if takes(found, preferred, xp, arrays, options) is True:
+    for preferred, _, found in in_order(op, _preferred, xp is not np):
+        if found.supports is anything or takes(found, preferred, xp, arrays, options) is True:
             return found.compute(xp, *arrays, **options)
     raise NotImplementedError(f"none of the backends {', '.join(BACKENDS)} computes {op} with {options}")
 
@@ -101,12 +104,12 @@ def explain(op: str, *arrays: Any, **options: Any) -> str:
       numba: no, 6 scores are too few to gain by: 512 are enough
       reference: yes
     """
-    order = in_order(op, _preferred)
-    if not order:
-        raise ValueError(f"no kernel computes {op!r}; there are kernels for {', '.join(sorted(_registry))}")
     arrays = tuple(getattr(a, "array", a) for a in arrays)  # a tensor's
     given = [a for a in arrays if hasattr(a, "dtype")]
     xp = importlib.import_module(type(given[0]).__module__.split(".")[0] if given else "numpy")
+    order = in_order(op, _preferred, xp is not np)
+    if not order:
+        raise ValueError(f"no kernel computes {op!r}; there are kernels for {', '.join(sorted(_registry))}")
     lines = [f"{op} of {', '.join(f'{a.dtype}{list(a.shape)}' for a in given)}"]
     for preferred, name, found in order:
         answer = takes(found, preferred, xp, arrays, options)
@@ -119,7 +122,7 @@ def explain(op: str, *arrays: Any, **options: Any) -> str:
 
 def one_by_one() -> bool:
     """Whether neighbouring layers are to be kept apart: when the plain kernels are asked for."""
-    return _preferred == "reference"
+    return _preferred in ("reference", "emu")
 
 
 class use_kernels:

@@ -1,6 +1,7 @@
-"""How the arguments of the ops of networks are drawn: layers, convolutions and pools, losses, attention."""
+"""How the arguments of the ops of networks are drawn: layers, convolutions and pools, losses, sequences."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -131,15 +132,26 @@ def cross_entropy_grad(d: Drawer) -> Call:
     return call(d.normal(shape[0], *shape[2:]), d.positive(*shape), d.positive(*shape))
 
 
+def sequence(gates: int, states: int) -> Callable[[Drawer], Call]:
+    """A sequence, its first states, the weights, and two biases or none."""
+    def draw(d: Drawer) -> Call:
+        times, samples, into, hidden = (d.pick(1, n) for n in (3, 2, 2, 2))
+        biases = [d.normal(gates * hidden) for _ in range(2 * d.flag())]
+        return call(d.normal(times, samples, into), *(d.normal(samples, hidden) for _ in range(states)),
+                    d.normal(gates * hidden, into), d.normal(gates * hidden, hidden), *biases, reverse=d.flag())
+    return draw
+
+
+def rnn(d: Drawer) -> Call:
+    """With ReLU, each unit's bias decides its sign: no output is near the kink."""
+    (x, h, w_ih, w_hh, *biases), options, _ = sequence(1, 1)(d)
+    if d.flag():
+        return call(x, h, w_ih, w_hh / 4, 20 * d.away(len(w_hh)), d.normal(len(w_hh)), **options, relu=True)
+    return call(x, h, w_ih, w_hh, *biases, **options, relu=False)
+
+
 def attention(d: Drawer) -> Call:
     lead, length, keys, features = d.shape(0, 2), d.pick(1, 3), d.pick(1, 3), d.pick(1, 2)
     mask = d.of(None, d.bools(length, keys), d.normal(*lead, length, keys), d.normal(keys))
     return call(d.normal(*lead, length, features), d.normal(*lead, keys, features), d.normal(*lead, keys, d.pick(1, 2)),
                 mask, scale=d.of(1.0, 0.5), causal=d.flag())
-
-
-def attention_grad(d: Drawer) -> Call:
-    (q, k, v, _), options, _ = attention(d)
-    probs = d.normal(*q.shape[:-1], k.shape[-2])
-    return call(d.normal(*q.shape[:-1], v.shape[-1]), d.of(None, d.normal(*probs.shape)), q, k, v, probs,
-                scale=options["scale"])

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.autograd.gradcheck import GradcheckResult, gradcheck, gradgradcheck
+from tinynet.device import CPU
 from tinynet.drawing import (
     Call,
     Drawer,
@@ -61,7 +62,6 @@ from tinynet.drawing import (
 )
 from tinynet.drawing_layers import (
     attention,
-    attention_grad,
     avg_pool2d,
     avg_pool2d_grad,
     col2im,
@@ -77,6 +77,8 @@ from tinynet.drawing_layers import (
     max_pool2d,
     max_pool2d_grad,
     pool_winners,
+    rnn,
+    sequence,
     unpool,
 )
 from tinynet.dtypes import float64
@@ -87,7 +89,8 @@ REQUIRED = 1e-6  # the relative error that no proof may exceed
 
 PROOFS: dict[str, Callable[[Drawer], Call]] = {
     # elementwise
-    "alias": unary("normal"), "clone": unary("normal"), "cast": unary("normal", dtype=float64), "neg": unary("normal"),
+    "alias": unary("normal"), "clone": unary("normal"), "to_device": unary("normal", device=CPU, back=CPU),
+    "cast": unary("normal", dtype=float64), "neg": unary("normal"),
     "add": lambda d: call(*d.two(), alpha=d.of(1, -2.5)), "sub": lambda d: call(*d.two(), alpha=d.of(1, -2.5)),
     "mul": binary("normal", "normal"), "true_divide": binary("normal", "away"), "remainder": remainder, "pow": power,
     "exp": unary("normal"), "expm1": unary("normal"), "log": unary("positive"), "log1p": within(-0.5, 2),
@@ -125,7 +128,9 @@ PROOFS: dict[str, Callable[[Drawer], Call]] = {
     "inv": matrix, "det": matrix, "cofactors": matrix, "slogdet": matrix,
     # networks
     "linear": linear, "linear_relu": linear, "linear_weight_grad": linear_weight_grad,
-    "relu": unary("away"), "softmax": along("normal"), "log_softmax": along("normal"),
+    "relu": unary("away"), "relu_grad": lambda d: call(d.normal(2, 3), d.ints(3, 2, 3)),
+    "softmax": along("normal"), "log_softmax": along("normal"),
+    "gelu": unary("normal"), "gelu_grad": lambda d: call(*(d.normal(*shape) for shape in [d.shape()] * 2)),
     "softplus": lambda d: call(d.away(*d.shape()), beta=d.of(1.0, 2.0), threshold=d.of(20.0, 0.0)),
     "standardize": lambda d: call(d.normal(2, 3, 4), d.of(d.away(3, 1), d.away(4), None), d.of(d.normal(4), None),
                                   dim=d.of((0, 2), (1, 2), (2,)), eps=0.1),
@@ -138,12 +143,15 @@ PROOFS: dict[str, Callable[[Drawer], Call]] = {
     "avg_pool2d": avg_pool2d, "avg_pool2d_grad": avg_pool2d_grad,
     "adaptive_sum": lambda d: call(d.normal(2, d.pick(1, 5), d.pick(1, 5)), size=(d.pick(1, 5), d.pick(1, 5))),
     "cross_entropy": cross_entropy, "cross_entropy_grad": cross_entropy_grad,
+    "label_loss": lambda d: call(d.normal(2, 3, n := d.pick(1, 2)), d.ints(3, 2, n)),
+    "label_loss_grad": lambda d: call(d.normal(), d.normal(2, 3, n := d.pick(1, 2)), d.ints(3, 2, n)),
     "lstm_cell": lambda d: call(d.normal(2, 12), d.normal(2, 12), d.normal(2, 3)),
     "gru_cell": lambda d: call(d.normal(2, 9), d.normal(2, 9), d.normal(2, 3)),
+    "lstm": sequence(4, 2), "gru": sequence(3, 1), "rnn": rnn,
     "embedding": lambda d: call(d.normal(4, 2), d.ints(4, *d.shape())),
     "embedding_grad": lambda d: call(d.normal(2, 3, 2), d.ints(4, 2, 3), rows=5, padding_idx=d.of(None, 1),
                                      by_freq=d.flag()),
-    "attention": attention, "attention_grad": attention_grad,
+    "attention": attention,
 }
 
 # ops without a derivative: how to draw their arguments, and what gives the same in NumPy

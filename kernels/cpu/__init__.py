@@ -20,16 +20,21 @@ def _module(name: str) -> Any:
     return importlib.import_module(f".{name}", __name__)
 
 
+@functools.cache
+def _function(module: str, op: str) -> Any:
+    return getattr(_module(module), op)
+
+
 def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any], worth: Callable[..., Any]) -> None:
     """Register the function of the name `op` in a module here, whose name is `where`, or depends on the case."""
-    def module(*arrays: Any, **options: Any) -> Any:
-        return _module(where if isinstance(where, str) else where(*arrays, **options))
+    def name(*arrays: Any, **options: Any) -> str:
+        return where if isinstance(where, str) else where(*arrays, **options)
 
     def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
-        return getattr(module(*arrays, **options), op)(xp, *arrays, **options)
+        return _function(name(*arrays, **options), op)(xp, *arrays, **options)
 
     def how(xp: Any, *arrays: Any, **options: Any) -> str:
-        found = module(*arrays, **options)
+        found = _module(name(*arrays, **options))
         return f"{found.__name__}: {found.__doc__.splitlines()[0]}"
 
     compute.__name__ = op
@@ -37,23 +42,38 @@ def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any]
 
 
 _twin("conv2d", choice.conv2d_module, choice.floats, choice.large_conv2d)
-_twin("conv2d_input_grad", choice.conv2d_module, choice.floats, choice.large_input_grad)
+_twin("conv2d_input_grad", choice.input_grad_module, choice.floats, choice.large_input_grad)
 _twin("conv2d_weight_grad", choice.weight_grad_module, choice.floats, choice.large_weight_grad)
+_twin("in_rows", "layout", choice.last_channels, choice.many_numbers)
 _twin("max_pool2d", "pool", choice.images, choice.many_numbers)
 _twin("max_pool2d_grad", "pool", choice.winners, choice.many_numbers)
 _twin("avg_pool2d", "pool", choice.floats, choice.many_numbers)
 _twin("avg_pool2d_grad", "pool", choice.floats, choice.many_numbers)
 _twin("matmul", "matmul", choice.matrices, choice.thick_matrices)
 _twin("linear", "matmul", choice.rows, choice.thick_rows)
+_twin("linear_grad", "matmul", choice.rows_and_slopes, choice.thick_slopes)
 _twin("softmax", "softmax", choice.floats, choice.many_scores)
 _twin("log_softmax", "softmax", choice.floats, choice.many_scores)
 _twin("cross_entropy", "softmax", choice.floats, choice.many_scores)
 _twin("cross_entropy_grad", "softmax", choice.floats, choice.many_scores)
-_twin("conv2d_relu", "fused", choice.floats, choice.large_conv2d)
-_twin("conv2d_relu_grad", "fused", choice.floats, choice.large_fused_grad)
-_twin("conv2d_relu_pool", "fused", choice.floats, choice.large_conv2d)
-_twin("conv2d_relu_pool_grad", "fused", choice.pooled, choice.large_fused_grad)
+_twin("label_loss", "softmax", choice.labelled, choice.many_scores)
+_twin("label_loss_grad", "softmax", choice.labelled_slopes, choice.many_slopes)
+_twin("conv2d_relu", choice.fused_module, choice.floats, choice.large_conv2d)
+_twin("conv2d_relu_grad", choice.fused_grad_module, choice.floats, choice.large_fused_grad)
+_twin("conv2d_relu_pool", choice.fused_module, choice.floats, choice.large_conv2d)
+_twin("conv2d_relu_pool_grad", choice.fused_grad_module, choice.pooled, choice.large_fused_grad)
+_twin("relu_grad", "blocks", choice.without_gaps, choice.many_numbers)
 _twin("standardize", "norm", choice.normalizable, choice.many_numbers)
 _twin("standardize_grad", "norm", choice.normalized, choice.many_numbers)
+_twin("gelu", "activation", choice.floats, choice.many_numbers)
+_twin("gelu_grad", "activation", choice.floats, choice.many_numbers)
+_twin("attention", "attention", choice.attended, choice.many_scores_of_heads)
+_twin("attention_grad", "attention", choice.attended_back, choice.many_scores_of_heads_back)
+_twin("lstm", "recurrent", choice.floats, choice.long_walk)
+_twin("lstm_grad", "recurrent", choice.floats, choice.long_walk_back)
+_twin("gru", "recurrent", choice.floats, choice.long_walk)
+_twin("gru_grad", "recurrent", choice.floats, choice.long_walk_back)
+_twin("rnn", "recurrent", choice.floats, choice.long_walk)
+_twin("rnn_grad", "recurrent", choice.floats, choice.long_walk_back)
 _twin("adam", "optim", choice.parameters, choice.always)
 _twin("sgd", "optim", choice.parameters, choice.always)

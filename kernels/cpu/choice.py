@@ -27,15 +27,30 @@ def numba_is_there() -> Answer:
 
 
 def floats(xp: Any, x: Any, *others: Any, **options: Any) -> Answer:
-    """Arrays of NumPy's, all float32 or all float64, with something in them."""
+    """Arrays of NumPy's, all float32 or all float64, with something in them. (Asked at every op, so in a hurry.)"""
     dtype = x.dtype
+    if xp is np and x.size and dtype.char in "fd":
+        for a in others:
+            if a is not None and (a.dtype is not dtype or not a.size):
+                break
+        else:
+            return True
+    return _why_not(xp, x, *others)
+
+
+def _why_not(xp: Any, x: Any, *others: Any) -> Answer:
+    given = [a for a in (x, *others) if a is not None]
     if xp is not np:
         return f"takes arrays of NumPy's, not of {xp.__name__}"
-    if dtype.char not in "fd" or not dtype.isnative or any(a is not None and a.dtype != dtype for a in others):
-        return f"takes float32 or float64, not {', '.join(a.dtype.name for a in (x, *others) if a is not None)}"
-    if not x.size or any(a is not None and not a.size for a in others):
-        return "takes no array without elements"
-    return True
+    if x.dtype.char not in "fd" or not x.dtype.isnative or any(a.dtype != x.dtype for a in given):
+        return f"takes float32 or float64, not {', '.join(a.dtype.name for a in given)}"
+    return all(a.size for a in given) or "takes no array without elements"
+
+
+def last_channels(xp: Any, x: Any) -> Answer:
+    """Images with channels last in memory."""
+    fit = x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous
+    return floats(xp, x) if fit else "takes images with channels last in memory"
 
 
 def images(xp: Any, x: Any, **options: Any) -> Answer:
@@ -43,6 +58,21 @@ def images(xp: Any, x: Any, **options: Any) -> Answer:
     if x.dtype.kind == "f" and math.prod(x.shape[2:]) > 2 ** np.finfo(x.dtype).nmant:
         return f"takes images of fewer pixels: their numbers must be exact in {x.dtype}"
     return floats(xp, x)
+
+
+def without_gaps(xp: Any, g: Any, y: Any) -> Answer:
+    """A gradient, and numbers that lie in memory in order, or with channels last."""
+    in_order = y.flags.c_contiguous or (y.ndim == 4 and y.transpose(0, 2, 3, 1).flags.c_contiguous)
+    return floats(xp, g, y) if in_order else "takes numbers without gaps in memory"
+
+
+def labelled(xp: Any, x: Any, labels: Any) -> Answer:
+    """Scores, and a class for each sample."""
+    return floats(xp, x) if labels.dtype == np.int64 else f"takes labels in int64, not {labels.dtype}"
+
+
+def labelled_slopes(xp: Any, g: Any, p: Any, labels: Any) -> Answer:
+    return labelled(xp, p, labels)
 
 
 def winners(xp: Any, g: Any, indices: Any, **options: Any) -> Answer:
@@ -61,9 +91,26 @@ def rows(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Answer:
     return floats(xp, x, w, b) if fit else "takes rows, and one bias for each output"
 
 
+def rows_and_slopes(xp: Any, g: Any, x: Any, w: Any, y: Any = None, **options: Any) -> Answer:
+    """Rows of inputs and of the outputs' gradients."""
+    return floats(xp, g, x, w, y)
+
+
 def pooled(xp: Any, g: Any, winner: Any, x: Any, w: Any, **options: Any) -> Answer:
     """Floats, and which pixel of each block they belong to."""
     return floats(xp, g, x, w) if winner.dtype == np.uint8 else f"takes winners in uint8, not {winner.dtype}"
+
+
+def attended(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, **options: Any) -> Answer:
+    """Queries, keys and values, and bools or numbers of their dtype to add to the scores."""
+    if mask is not None and mask.dtype not in (q.dtype, bool):
+        return f"takes a mask of bools or of {q.dtype}, not of {mask.dtype}"
+    return floats(xp, q, k, v)
+
+
+def attended_back(xp: Any, g: Any, q: Any, k: Any, v: Any, mask: Any, *arrays: Any, **options: Any) -> Answer:
+    answer = floats(xp, g, *arrays)
+    return attended(xp, q, k, v, mask) if answer is True else answer
 
 
 def parameters(xp: Any, *lists: Any, **options: Any) -> Answer:
@@ -104,6 +151,13 @@ def parameter_shape(x: Any, dim: tuple[int, ...]) -> tuple[int, ...]:
     return x.shape[-len(dim):] if along_rows(x, dim) else (x.shape[1], *[1] * (x.ndim - 2))
 
 
+def is_parameter(shape: tuple[int, ...], x: Any, dim: tuple[int, ...]) -> bool:
+    """Is this the shape, but for axes of length 1 before it?"""
+    wanted = parameter_shape(x, dim)
+    spare = len(shape) - len(wanted)
+    return shape[spare:] == wanted and set(shape[:spare]) <= {1} if spare >= 0 else False
+
+
 def normalizable(xp: Any, x: Any, *parameters: Any, dim: tuple[int, ...], **options: Any) -> Answer:
     """Runs or columns, with a weight and a bias for each c, or along the rows for each s."""
     answer = floats(xp, x, *parameters)
@@ -111,16 +165,16 @@ def normalizable(xp: Any, x: Any, *parameters: Any, dim: tuple[int, ...], **opti
         return answer
     if view_of(x, dim) is None:
         return "takes images normalized by channel or rows, that lie in memory without gaps"
-    shape = parameter_shape(x, dim)
-    return all(a is None or a.shape == shape for a in parameters) or f"takes a weight and a bias of shape {shape}"
+    fit = all(a is None or is_parameter(a.shape, x, dim) for a in parameters)
+    return fit or f"takes a weight and a bias of shape {parameter_shape(x, dim)}"
 
 
 def normalized(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,
                dim: tuple[int, ...], eps: float) -> Answer:
-    """The same, of a gradient that lies in memory as x does."""
-    if g.strides != x.strides or floats(xp, g, x, mean, var, of_mean, of_var) is not True:
+    """The same, of gradients in its dtype."""
+    if floats(xp, g, x, mean, var, of_mean, of_var) is not True:
         return "takes a gradient like x"
-    if b_shape not in (None, parameter_shape(x, dim)):
+    if b_shape is not None and not is_parameter(b_shape, x, dim):
         return f"takes a bias of shape {parameter_shape(x, dim)}"
     if w is not None and not np.isfinite(w).all():  # it is multiplied with the sums: NaN would not come of ∞ - ∞
         return "takes a finite weight"
@@ -144,18 +198,32 @@ def many_scores(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
     return enough("scores", x.size, 512)
 
 
+def many_slopes(xp: Any, g: Any, p: Any, *arrays: Any, **options: Any) -> Answer:
+    return many_scores(xp, p)
+
+
 def many_products(count: int, least: int = 65_536) -> Answer:
     return enough("multiplications", count, least)
 
 
 def thick_matrices(xp: Any, a: Any, b: Any) -> Answer:
-    if min(a.shape[-2], b.shape[-1]) < 4:
+    return _thick(a.shape[-2], b.shape[-1], a.size * b.shape[-1])
+
+
+def _thick(rows: int, columns: int, products: int) -> Answer:
+    if products < 262_144:  # NumPy's own are quick to start, and for fewer wake no threads
+        return many_products(products, 262_144)
+    if rows < 4 or columns < 4:
         return "takes more than 3 rows and columns: numbers of fewer are hardly read twice, so registers gain nothing"
-    return many_products(a.size * b.shape[-1], 262_144)  # NumPy's own are quick to start, and for fewer wake no threads
+    return True
 
 
 def thick_rows(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Answer:
-    return thick_matrices(xp, x, w.T)
+    return _thick(len(x), len(w), x.size * len(w))
+
+
+def thick_slopes(xp: Any, g: Any, x: Any, w: Any, y: Any = None, **options: Any) -> Answer:
+    return _thick(len(g), w.shape[1], g.size * w.shape[1])
 
 
 def large_conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair,
@@ -175,11 +243,66 @@ def large_fused_grad(xp: Any, g: Any, y: Any, x: Any, w: Any, **options: Any) ->
     return many_products(y.size * w[0].size)
 
 
+def many_scores_of_heads(xp: Any, q: Any, k: Any, *arrays: Any, **options: Any) -> Answer:
+    return enough("scores", q.size // q.shape[-1] * k.shape[-2], 1_024)
+
+
+def many_scores_of_heads_back(xp: Any, g: Any, q: Any, k: Any, *arrays: Any, **options: Any) -> Answer:
+    return many_scores_of_heads(xp, q, k)
+
+
+def long_walk(xp: Any, x: Any, h: Any, *arrays: Any, **options: Any) -> Answer:
+    """Of the states with their weights, in a recurrent layer of one gate or more."""
+    return many_products(len(x) * h.size * h.shape[-1], 4_096)
+
+
+def long_walk_back(xp: Any, of_out: Any, of_h: Any, *arrays: Any, **options: Any) -> Answer:
+    return long_walk(xp, of_out, of_h)
+
+
 # ---- which module computes a convolution
 def conv2d_module(x: Any, w: Any, b: Any = None, *, groups: int, **options: Any) -> str:
+    if _depthwise(groups, w.shape[1], len(w)):
+        return "depthwise"
+    return "winograd" if _in_tiles(x, w.shape, groups=groups, **options) else "conv"
+
+
+def input_grad_module(g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> str:
+    """"turned": it is a convolution itself, of g with the filters turned round, if there are hardly more pixels than
+    outputs; else patches are added where they overlap."""
+    if _depthwise(groups, w.shape[1], len(w)):
+        return "depthwise"
+    narrow = all(p <= d * (k - 1) for p, d, k in zip(padding, dilation, w.shape[2:], strict=True))
+    if narrow and groups == 1 and tuple(stride) == (1, 1) and math.prod(size) <= 1.25 * math.prod(g.shape[2:]):
+        return "turned"
+    tiled = _in_tiles(g, w.shape, least=64, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return "winograd" if tiled else "conv"
+
+
+def weight_grad_module(x: Any, g: Any, *, size: Pair, groups: int, **options: Any) -> str:
+    if _depthwise(groups, x.shape[1] // groups, g.shape[1]):
+        return "depthwise"
+    shape = g.shape[1], x.shape[1] // groups, *size
+    return "winograd" if _in_tiles(x, shape, least=64, groups=groups, **options) else "conv"
+
+
+def fused_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
+    return "winograd" if _in_tiles(x, w.shape, **options) else "fused"
+
+
+def fused_grad_module(g: Any, y: Any, x: Any, w: Any, **options: Any) -> str:
+    return "winograd" if _in_tiles(x, w.shape, **options) else "fused"
+
+
+def _depthwise(groups: int, inputs: int, outputs: int) -> bool:
     """Groups of one channel have too little in them for a matrix product: their channels fill the registers instead."""
-    return "depthwise" if groups > 1 and w.shape[1] == 1 and len(w) // groups <= 4 else "conv"
+    return groups > 1 and inputs == 1 and outputs // groups <= 4
 
 
-def weight_grad_module(x: Any, g: Any, *, groups: int, **options: Any) -> str:
-    return "depthwise" if groups > 1 and x.shape[1] == groups and g.shape[1] // groups <= 4 else "conv"
+def _in_tiles(x: Any, w_shape: tuple[int, ...], *, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+              least: int = 32, **options: Any) -> bool:
+    """Whether Winograd's way is the faster: 3 x 3, single precision, whole registers of channels, and enough of them
+    that the products take longer than the transformations, which both gradients can share."""
+    o, c, *size = w_shape
+    return (size == [3, 3] and x.dtype.char == "f" and groups == 1 and min(o, c) >= least and o % 16 == c % 16 == 0
+            and tuple(stride) == tuple(dilation) == (1, 1) and max(padding) <= 2 and len(x) > 1)

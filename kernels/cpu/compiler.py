@@ -42,6 +42,9 @@ from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
 from . import threads
+from .memory import keep_freed_memory
+
+keep_freed_memory()
 
 # Sums may be reordered, and a product and a sum be one instruction; but NaN and infinity travel as in NumPy: never
 # "nnan" or "ninf". Division by zero gives infinity, not an exception.

@@ -276,8 +276,6 @@ def conv2d_weight_grad(xp: Any, x: Any, g: Any, *, size: Pair, stride: Pair, pad
 def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair,
                       groups: int) -> Any:
     """dx[n, c, row, column] = Σ_oij w[o, c, i, j] g[n, o, r, s], over the windows that meet the pixel."""
-    if w.shape[2:] == (1, 1) == tuple(stride) and groups == 1 and not any(padding):  # a product again, with wᵀ
-        return conv2d(xp, g, w.transpose(1, 0, 2, 3), stride=stride, padding=padding, dilation=dilation, groups=1)
     s, workers = prepared(g, w.shape, (len(g), w.shape[1] * groups, *size), stride, padding, dilation, groups)
     depth = len(s.taps)
     block = max(8, min(s.oh * s.ow, PATCHES // depth // 8 * 8))

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import jit, parallel, span
+from .blocks import before_relu, pool_rows, unpool_rows
+from .compiler import parallel, span
 from .conv import (
     Conv,
     band,
@@ -28,8 +29,6 @@ from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
 from .threads import scratch, workers_for
 from .vector import at, lanes
 
-CLOSED = np.uint8(4)  # the code of a block that ReLU closed: all its pixels are 0 or less
-
 
 def in_blocks(s: Conv) -> Conv:
     """The plan of a convolution for tasks of whole 2 x 2 blocks: an odd last row or column is not computed."""
@@ -46,8 +45,7 @@ def in_blocks(s: Conv) -> Conv:
 def convolve_and_pool(worker, workers, x, filters, bias, y, winner, work, border, start, s: Conv):
     """The largest of each block of x * w + bias, or 0, in y, and which of the four it was in winner."""
     padded, pixels, wide = work[worker][:border], work[worker][border:], 2 * lanes(x)
-    panels, right, below = (s.outputs + wide - 1) // wide, s.o, s.ow * s.o
-    nothing = x.dtype.type(0)
+    panels = (s.outputs + wide - 1) // wide
     for task in span(worker, workers, tasks(s)):
         image, row, _, rows = share(task, s)
         source = band(x, image, row, 1, rows, padded, s)
@@ -59,63 +57,21 @@ def convolve_and_pool(worker, workers, x, filters, bias, y, winner, work, border
                       at(filters, (group * panels + p) * len(s.taps) * wide), wide,
                       at(pixels, channel), at(s.places, 0), start, at(bias, channel), 0)
         target = (image * s.oh + row) // 2 * (s.ow // 2) * s.o
-        for block in range(rows * s.ow // 4):
-            first, out = corner(block, s.ow, s), target + block * s.o
-            for c in range(first, first + s.o):
-                best, number = pixels[c], np.uint8(0)
-                if better(pixels[c + right], best):
-                    best, number = pixels[c + right], np.uint8(1)
-                if better(pixels[c + below], best):
-                    best, number = pixels[c + below], np.uint8(2)
-                if better(pixels[c + below + right], best):
-                    best, number = pixels[c + below + right], np.uint8(3)
-                closed = best <= nothing
-                y[out + c - first] = nothing if closed else best
-                winner[out + c - first] = CLOSED if closed else number
-
-
-@jit
-def corner(block, width, s):
-    """Where a 2 x 2 block begins, among pixels of s.o channels, `width` in a row."""
-    half = s.ow // 2
-    return (block // half * 2 * width + block % half * 2) * s.o
-
-
-@jit
-def better(v, best):
-    """Is v larger, or the first NaN?"""
-    return v > best or (v != v and best == best)
-
-
-@jit
-def spread(g, winner, source, blocks, out, width, s):
-    """Each g, from the blocks that begin at source, at the pixel of its block that won, and zeros at the others."""
-    right, below, nothing = s.o, width * s.o, g.dtype.type(0)
-    for block in range(blocks):
-        first, where = corner(block, width, s), source + block * s.o
-        for c in range(s.o):
-            value, number = g[where + c], winner[where + c]
-            out[first + c] = value if number == 0 else nothing
-            out[first + c + right] = value if number == 1 else nothing
-            out[first + c + below] = value if number == 2 else nothing
-            out[first + c + below + right] = value if number == 3 else nothing
+        pool_rows(at(pixels, 0), rows, s.ow, s.o, at(y, 0), at(winner, 0), target)
 
 
 @parallel
 def pooled_weight_grad(worker, workers, x, g, winner, sums, offsets, work, border, s: Conv):
-    """weight_grad of the gradient g, spread out to before the pool, and offsets[worker, o], its sum over the pixels."""
+    """weight_grad of the gradient g, spread out to before the pool; offsets[worker, o]: its sum over the pixels."""
     total, wide = sums[worker], 2 * lanes(x)
-    padded, pixels, nothing = work[worker][:border], work[worker][border:], x.dtype.type(0)
+    padded, pixels = work[worker][:border], work[worker][border:]
     zero(total, 0, len(total))
     zero(offsets[worker], 0, s.o)
     for task in span(worker, workers, tasks(s)):
         image, row, _, rows = share(task, s)
         source = band(x, image, row, 1, rows, padded, s)
-        start, blocks = (image * s.oh + row) // 2 * (s.ow // 2) * s.o, rows * s.ow // 4
-        spread(g, winner, start, blocks, pixels, s.ow, s)
-        for block in range(start, start + blocks * s.o, s.o):
-            for c in range(s.o):
-                offsets[worker, c] += g[block + c] if winner[block + c] < CLOSED else nothing
+        start = (image * s.oh + row) // 2 * (s.ow // 2) * s.o
+        unpool_rows(at(g, 0), at(winner, 0), start, rows, s.ow, s.o, at(pixels, 0), s.ow * s.o, at(offsets[worker], 0))
         for group in range(s.groups):
             for p in range(0, s.outputs, wide):
                 channel = group * s.outputs + p
@@ -125,29 +81,17 @@ def pooled_weight_grad(worker, workers, x, g, winner, sums, offsets, work, borde
 
 
 @parallel
-def spread_out(worker, workers, g, winner, out, h, w, s: Conv):
-    """The gradient before the pool, of images h x w: spread, image by image."""
-    quarter = s.oh * s.ow // 4 * s.o
+def spread_out(worker, workers, g, winner, out, offsets, h, w, s: Conv):
+    """The gradient before the pool, of images h x w, image by image; offsets as above."""
+    zero(offsets[worker], 0, s.o)
     for image in span(worker, workers, s.n):
-        mine = out[image * h * w * s.o:(image + 1) * h * w * s.o]
+        mine = at(out, image * h * w * s.o)
         zero(mine, s.oh * w * s.o, (h - s.oh) * w * s.o)  # an odd last row,
         if w > s.ow:  # and column
             for row in range(s.oh):
                 zero(mine, (row * w + s.ow) * s.o, s.o)
-        spread(g, winner, image * quarter, quarter // s.o, mine, w, s)
-
-
-@parallel
-def closed_to(worker, workers, g, y, out, offsets):
-    """out = g where ReLU let y pass, 0 elsewhere, for (pixels, channels); offsets[worker]: its sum over the pixels."""
-    nothing = g.dtype.type(0)
-    mine = offsets[worker]
-    zero(mine, 0, len(mine))
-    for pixel in span(worker, workers, len(g)):
-        for c in range(len(mine)):
-            value = nothing if y[pixel, c] <= nothing else g[pixel, c]
-            out[pixel, c] = value
-            mine[c] += value
+        unpool_rows(at(g, 0), at(winner, 0), image * (s.oh * s.ow // 4) * s.o, s.oh, s.ow, s.o, mine, w * s.o,
+                    at(offsets[worker], 0))
 
 
 # ---- for NumPy's arrays
@@ -159,12 +103,13 @@ def conv2d_relu(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Any:
 def conv2d_relu_grad(xp: Any, g: Any, y: Any, x: Any, w: Any, *, wanted: Any, **options: Any) -> Any:
     """The gradients of x (None unless wanted[0]), w and b."""
     n, o, h, wide = y.shape
-    before, workers = np.empty((n * h * wide, o), g.dtype), workers_for(g.size)
-    offsets = np.empty((workers, o), g.dtype)
-    closed_to(workers, *(channels_last(a).reshape(-1, o) for a in (g, y)), before, offsets)
-    before = images(before.reshape(-1), n, o, h, wide)
-    dx = conv2d_input_grad(xp, before, w, size=x.shape[2:], **options) if wanted[0] else None
-    return dx, conv2d_weight_grad(xp, x, before, size=w.shape[2:], **options), offsets.sum(0)
+    before, offsets = before_relu(channels_last(g), channels_last(y), o)
+    return _grads(xp, images(before, n, o, h, wide), x, w, wanted, offsets, options)
+
+
+def _grads(xp: Any, before: Any, x: Any, w: Any, wanted: Any, offsets: Any, how: dict[str, Any]) -> Any:
+    dx = conv2d_input_grad(xp, before, w, size=x.shape[2:], **how) if wanted[0] else None
+    return dx, conv2d_weight_grad(xp, x, before, size=w.shape[2:], **how), offsets
 
 
 def conv2d_relu_pool(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Any:
@@ -182,17 +127,16 @@ def conv2d_relu_pool_grad(xp: Any, g: Any, winner: Any, x: Any, w: Any, *, wante
     """The gradients of x (if wanted[0]), w and b."""
     whole, workers = prepared(x, w.shape, x.shape, *options.values())
     s = in_blocks(whole)
-    vector, codes = channels_last(g), channels_last(winner)
-    sums, offsets = (np.empty((workers, size), x.dtype) for size in (len(s.taps) * s.o, s.o))
-    dw = np.empty(w.shape, w.dtype)
-    pooled_weight_grad(workers, channels_last(x), vector, codes, sums, offsets, *memory(workers, x, s), s)
-    unpack(workers_for(2 * dw.size), sums, dw.reshape(-1), s.o, s.inputs, s.kh * s.kw)
-    dx = None
+    vector, codes, offsets = channels_last(g), channels_last(winner), np.empty((workers, s.o), x.dtype)
     if wanted[0]:
         before = np.empty(s.n * whole.oh * whole.ow * s.o, x.dtype)
-        spread_out(workers, vector, codes, before, whole.oh, whole.ow, s)
-        dx = conv2d_input_grad(xp, images(before, s.n, s.o, whole.oh, whole.ow), w, size=x.shape[2:], **options)
-    return dx, dw, offsets.sum(0)
+        spread_out(workers, vector, codes, before, offsets, whole.oh, whole.ow, s)
+        return _grads(xp, images(before, s.n, s.o, whole.oh, whole.ow), x, w, wanted, offsets.sum(0),
+                      options)
+    sums, dw = np.empty((workers, len(s.taps) * s.o), x.dtype), np.empty(w.shape, w.dtype)
+    pooled_weight_grad(workers, channels_last(x), vector, codes, sums, offsets, *memory(workers, x, s), s)
+    unpack(workers_for(2 * dw.size), sums, dw.reshape(-1), s.o, s.inputs, s.kh * s.kw)
+    return None, dw, offsets.sum(0)
 
 
 def memory(workers: int, x: Any, s: Conv) -> tuple[Any, int]:

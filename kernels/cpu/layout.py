@@ -49,9 +49,27 @@ def channels_last(x: Any) -> Any:
     return out
 
 
+def in_rows(xp: Any, x: Any) -> Any:
+    """Images that lie in memory with channels last, channel by channel and row by row."""
+    n, c, h, w = x.shape
+    out = np.empty(x.shape, x.dtype)
+    transpose(workers_for(x.size), channels_last(x), n, h * w, c, out.reshape(-1))
+    return out
+
+
 def images(vector: Any, n: int, c: int, h: int, w: int) -> Any:
     """The images (N, C, H, W) whose numbers are in the order (N, H, W, C)."""
     return vector.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def like(g: Any, x: Any) -> Any:
+    """g, in memory as x is."""
+    if g.strides == x.strides:
+        return g
+    if x.ndim == 4 and not x.flags.c_contiguous:
+        n, c, h, w = x.shape
+        return images(channels_last(g), n, c, h, w)
+    return np.ascontiguousarray(g)
 
 
 @parallel

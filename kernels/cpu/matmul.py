@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .blocks import before_relu
 from .compiler import jit, parallel, span
 from .layout import flat, steps, transpose
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, TALL, panel
@@ -19,7 +20,7 @@ from .threads import get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, load, store, transpose_square
 
 Shape = tuple[int, ...]
-DEPTH = 512  # rows of b that are packed at a time
+DEPTH = 2048  # rows of b that are packed at a time: a quarter of a megabyte, in the second cache
 BLOCK = 128  # rows of a that one task multiplies with them
 FAR = 2048  # bytes from one column of a to the next at which it pays to transpose it first,
 REUSED = 256  # if there are so many columns of b to be multiplied with
@@ -106,6 +107,17 @@ def linear(xp: Any, x: Any, w: Any, b: Any = None, *, relu: bool = False) -> Any
     return y
 
 
+def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) -> Any:
+    """The gradients of x, w and b, None where not wanted; y: after ReLU."""
+    if y is None:
+        sums = g.sum(0) if wanted[2] else None
+    else:
+        before, sums = before_relu(flat(np.ascontiguousarray(g))[0], flat(np.ascontiguousarray(y))[0], y.shape[1])
+        g = before.reshape(y.shape)
+    return (matmul(xp, g, w) if wanted[0] else None, matmul(xp, g.T, x) if wanted[1] else None,
+            sums if wanted[2] else None)
+
+
 def multiply(a: Any, b: Any, c: Any, bias: Any, relu: bool) -> None:
     """c = a b + bias, for a matrix c or as many as it holds; relu: max(c, 0)."""
     shapes = c.shape[:-2], a.shape, b.shape
@@ -129,7 +141,8 @@ def plan(lead: Shape, a_shape: Shape, b_shape: Shape, a_strides: Shape, b_stride
     workers = workers_for(matrices * rows * depth * columns / wide)
     across = depth <= SHALLOW  # then writing c takes longest: row after row, as it lies in memory
     block, others = 2 * TALL if across else BLOCK, matrices * -(-columns // wide)
-    while block > 2 * TALL and others * -(-rows // block) < 4 * workers:
+    tasks = 4 * workers if depth <= DEPTH else workers  # a task packs b anew if it takes several times DEPTH
+    while block > 2 * TALL and others * -(-rows // block) < tasks:
         block //= 2
     s = Product._make((
         matrices, rows, depth, columns, *a_strides[-2:], *b_strides[-2:], block, int(across),

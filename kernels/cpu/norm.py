@@ -4,7 +4,7 @@ x is seen as runs of numbers, (A, C, S): a mean and a variance for each c, of A 
 and a c for each row; batch norm a c for each channel, A images, and S pixels. A worker takes some of the c.
 
 Where channels lie last in memory, the numbers of one c are far apart and those of all c side by side: x is seen as
-columns, (A, C). There a worker takes some of the rows, and adds up all columns at once.
+columns, (A, C). There a worker takes some of the rows, and a register adds up neighbouring columns.
 """
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import numpy as np
 
 from .choice import along_rows, view_of
 from .compiler import parallel, span
+from .functions import load_some
+from .layout import like
 from .threads import workers_for
+from .vector import fma, lanes, splat, store_some
 
 Axes = tuple[int, ...]
 BLOCK = 64  # rows that are added up in x's own dtype, before their sum is added to one in double precision
@@ -93,32 +96,36 @@ def gradient_of_runs(worker, workers, g, of_mean, of_var, x, scale, along, mean,
                     dx[a, c, s] = g[a, c, s] * factor + (x[a, c, s] - m) * slope + constant
 
 
-# ---- columns: p, q (A, C)
+# ---- columns: p, q are vectors of rows of c numbers
 @parallel
-def sums_of_columns(worker, workers, p, p_shift, q, q_shift, sums):
-    """sums[worker] = Σ (p - p_shift) and Σ (p - p_shift) (q - q_shift), over the worker's rows."""
-    rows, channels = p.shape
-    part = np.zeros((2, channels), p.dtype)
-    sums[worker, :, :] = 0
-    share = span(worker, workers, rows)
+def sums_of_columns(worker, workers, p, p_shift, q, q_shift, c, sums):
+    """sums[worker] = Σ (p - p_shift), then Σ (p - p_shift) (q - q_shift), over the worker's rows."""
+    part, total = np.empty(2 * c, p.dtype), sums[worker]
+    total[:] = 0
+    share = span(worker, workers, len(p) // c)
     for first in range(share.start, share.stop, BLOCK):
-        part[:, :] = 0
-        for a in range(first, min(first + BLOCK, share.stop)):
-            for c in range(channels):
-                d = p[a, c] - p_shift[c]
-                part[0, c] += d
-                part[1, c] += d * (q[a, c] - q_shift[c])
-        for c in range(channels):
-            sums[worker, 0, c] += part[0, c]
-            sums[worker, 1, c] += part[1, c]
+        for k in range(0, c, lanes(p)):
+            some = c - k
+            shift, other = load_some(p_shift, k, some), load_some(q_shift, k, some)
+            here, products = splat(p, 0), splat(p, 0)
+            for row in range(first, min(first + BLOCK, share.stop)):
+                d = load_some(p, row * c + k, some) - shift
+                here, products = here + d, fma(d, load_some(q, row * c + k, some) - other, products)
+            store_some(part, k, here, some)
+            store_some(part, c + k, products, some)
+        for k in range(2 * c):
+            total[k] += part[k]
 
 
 @parallel
-def combine_columns(worker, workers, p, factor, q, q_shift, slope, constant, y):
+def combine_columns(worker, workers, p, factor, q, q_shift, slope, constant, c, y):
     """y = p · factor + (q - q_shift) · slope + constant"""
-    for a in span(worker, workers, p.shape[0]):
-        for c in range(p.shape[1]):
-            y[a, c] = p[a, c] * factor[c] + (q[a, c] - q_shift[c]) * slope[c] + constant[c]
+    for row in span(worker, workers, len(p) // c):
+        for k in range(0, c, lanes(p)):
+            i, some = row * c + k, c - k
+            direct = fma(load_some(p, i, some), load_some(factor, k, some), load_some(constant, k, some))
+            centred = load_some(q, i, some) - load_some(q_shift, k, some)
+            store_some(y, i, fma(centred, load_some(slope, k, some), direct), some)
 
 
 # ---- for NumPy's arrays
@@ -133,17 +140,19 @@ def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> An
         mean, var = (np.empty(view.shape[1], x.dtype) for _ in range(2))
         standardize_runs(workers, view, scale, offset, along_rows(x, dim), number(eps), out, mean, var)
     else:
-        zero, n = np.zeros(view.shape[1], x.dtype), len(view)
-        mean = (_column_sums(workers, view, zero, view, zero)[0] / n).astype(x.dtype)
-        var = (_column_sums(workers, view, mean, view, mean)[1] / n).astype(x.dtype)
-        combine_columns(workers, view, zero, view, mean, scale / np.sqrt(var + number(eps)), offset, out)
+        n, c = view.shape
+        flat_x, zero = view.reshape(-1), np.zeros(c, x.dtype)
+        mean = (_column_sums(workers, flat_x, zero, flat_x, zero, c)[0] / n).astype(x.dtype)
+        var = (_column_sums(workers, flat_x, mean, flat_x, mean, c)[1] / n).astype(x.dtype)
+        combine_columns(workers, flat_x, zero, flat_x, mean, scale / np.sqrt(var + number(eps)), offset, c,
+                        out.reshape(-1))
     return y, mean.reshape(shape), var.reshape(shape)
 
 
 def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,
                      dim: Axes, eps: float) -> Any:
     """The gradients of x, w and b."""
-    dx, along = np.empty_like(x), along_rows(x, dim)
+    dx, along, g = np.empty_like(x), along_rows(x, dim), like(g, x)
     view_g, view, out = (view_of(a, dim) for a in (g, x, dx))
     workers = workers_for(2 * NANOSECONDS * x.size)
     scale = _numbers(w, view, along, 1)
@@ -154,12 +163,14 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
         gradient_of_runs(workers, view_g, of_mean, of_var, view, scale, along, mean, rstd, out, dscale, doffset)
         dscale, doffset = dscale.sum(0), doffset.sum(0)
     else:
-        n = len(view)
-        doffset, products = _column_sums(workers, view_g, np.zeros_like(mean), view, mean)
+        n, c = view.shape
+        flat_g, flat_x = view_g.reshape(-1), view.reshape(-1)
+        doffset, products = _column_sums(workers, flat_g, np.zeros_like(mean), flat_x, mean, c)
         dscale, factor = products * rstd, scale * rstd
         slope = (2 * of_var - rstd * rstd * factor * products) / n
         constant = (of_mean - factor * doffset) / n
-        combine_columns(workers, view_g, factor, view, mean, slope.astype(x.dtype), constant.astype(x.dtype), out)
+        combine_columns(workers, flat_g, factor.astype(x.dtype), flat_x, mean, slope.astype(x.dtype),
+                        constant.astype(x.dtype), c, out.reshape(-1))
     dw, db = (None if shape is None else d.astype(x.dtype).reshape(shape)
               for d, shape in ((dscale, None if w is None else w.shape), (doffset, b_shape)))
     return dx, dw, db
@@ -173,6 +184,7 @@ def _numbers(a: Any, view: Any, along: bool, otherwise: float) -> Any:
 
 
 def _column_sums(workers: int, *arguments: Any) -> Any:
-    sums = np.empty((workers, 2, arguments[0].shape[1]))
+    c = arguments[-1]
+    sums = np.empty((workers, 2 * c))
     sums_of_columns(workers, *arguments, sums)
-    return sums.sum(0)
+    return sums.sum(0).reshape(2, c)

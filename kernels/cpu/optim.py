@@ -56,10 +56,12 @@ def update_adam(worker, workers, ids, ends, like, rates, roots, new1, beta2, new
         for i in range(max(share.start, ends[k]) - ends[k], min(share.stop, ends[k + 1]) - ends[k]):
             slope = sign * g[i] + decay * w[i]
             m[i] += new1 * (slope - m[i])
-            v[i] = beta2 * v[i] + new2 * slope * slope
-            if amsgrad and not most[i] > v[i]:  # a NaN takes over
-                most[i] = v[i]
-            w[i] = shrink * w[i] - rates[k] * m[i] / (math.sqrt(most[i]) * roots[k] + eps)
+            square = beta2 * v[i] + new2 * slope * slope
+            v[i] = square
+            if amsgrad:
+                square = most[i] if most[i] > square else square  # a NaN takes over
+                most[i] = square
+            w[i] = shrink * w[i] - rates[k] * m[i] / (math.sqrt(square) * roots[k] + eps)
 
 
 def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, largest: Arrays, steps: Sequence[float], *,
@@ -72,7 +74,7 @@ def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, larges
     settings = map(number, (1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
                             1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1))
     where = ends(ws)
-    update_adam(workers_for(2 * where[-1]), identities(ws, gs, means, squares, largest or squares), where, rates, rates,
+    update_adam(workers_for(2 * where[-1]), identities(ws, gs, means, squares, largest or gs), where, rates, rates,
                 roots, *settings, bool(largest))
 
 

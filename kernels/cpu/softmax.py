@@ -80,6 +80,25 @@ def slopes_of_rows(worker, workers, g, p, q, n, dx):
             store_some(dx, at, (load_some(p, at, some) * whole - load_some(q, at, some)) * g[row], some)
 
 
+@parallel
+def losses_of_labels(worker, workers, x, labels, n, losses, p):
+    """losses = -log p[label], p = softmax(x), for rows of n."""
+    for row in span(worker, workers, len(x) // n):
+        top, whole = exponentials(x, row * n, n, p)
+        losses[row] = top + np.log(whole) - x[row * n + labels[row]]
+        for k in range(0, n, lanes(x)):
+            store_some(p, row * n + k, load_some(p, row * n + k, n - k) / whole, n - k)
+
+
+@parallel
+def slopes_of_labels(worker, workers, g, p, labels, n, dx):
+    """dx = g (p - [k is the label]), for rows of n."""
+    for row in span(worker, workers, len(p) // n):
+        for k in range(0, n, lanes(p)):
+            store_some(dx, row * n + k, load_some(p, row * n + k, n - k) * g, n - k)
+        dx[row * n + labels[row]] = dx[row * n + labels[row]] - g
+
+
 # ---- for NumPy's arrays
 def as_rows(x: Any, dim: int) -> Any:
     """x with axis dim last, as one vector."""
@@ -120,4 +139,20 @@ def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
     dx = np.empty(p.size, p.dtype)
     g = flat(np.ascontiguousarray(g))[0]
     slopes_of_rows(workers_for(2 * p.size), g, as_rows(p, 1), as_rows(q, 1), p.shape[1], dx)
+    return from_rows(dx, p, 1)
+
+
+def label_loss(xp: Any, x: Any, labels: Any) -> tuple[Any, Any]:
+    """The mean of -log p[n, label n], and p = softmax(x)."""
+    p, losses = np.empty(x.size, x.dtype), np.empty(labels.size, x.dtype)
+    losses_of_labels(workers_for(3 * x.size), as_rows(x, 1), flat(np.ascontiguousarray(labels))[0], x.shape[1], losses,
+                     p)
+    return np.add.reduce(losses) / len(losses), from_rows(p, x, 1)
+
+
+def label_loss_grad(xp: Any, g: Any, p: Any, labels: Any) -> Any:
+    """g / N (p - [c is the label])"""
+    dx = np.empty(p.size, p.dtype)
+    slopes_of_labels(workers_for(p.size), p.dtype.type(g / labels.size), as_rows(p, 1),
+                     flat(np.ascontiguousarray(labels))[0], p.shape[1], dx)
     return from_rows(dx, p, 1)

@@ -210,15 +210,33 @@ def store_some(typing, a, i, x, count):
 
 @intrinsic
 def store_integers(typing, a, i, x, count):
-    """a[i : i + count] = the first of x, whole numbers, into an array of int64."""
+    """a[i : i + count] = the first of x, whole numbers, into an array of integers."""
     def generate(context, builder, signature, arguments):
-        start = start_of(context, builder, signature.args[0], arguments[0])
-        numbers = builder.fptosi(arguments[2], ir.VectorType(_I64, x.lanes))
-        pointer = builder.bitcast(builder.gep(start, [arguments[1]]), numbers.type.as_pointer())
-        call(builder, f"llvm.masked.store.v{x.lanes}i64.p0", ir.VoidType(),
-             numbers, pointer, ir.Constant(_I32, 8), first_lanes(builder, x, arguments[3]))
+        pointer, integers = _integers_at(context, builder, signature, arguments, x)
+        call(builder, f"llvm.masked.store.v{x.lanes}i{a.dtype.bitwidth}.p0", ir.VoidType(),
+             builder.fptosi(arguments[2], integers), pointer, ir.Constant(_I32, a.dtype.bitwidth // 8),
+             first_lanes(builder, x, arguments[3]))
         return context.get_dummy_value()
     return types.void(a, types.intp, x, types.intp), generate
+
+
+@intrinsic
+def load_integers(typing, a, i, like, count):
+    """a[i : i + count], from an array of integers, as numbers like those of the vector `like`; then zeros."""
+    def generate(context, builder, signature, arguments):
+        pointer, integers = _integers_at(context, builder, signature, arguments, like)
+        numbers = call(builder, f"llvm.masked.load.v{like.lanes}i{a.dtype.bitwidth}.p0", integers,
+                       pointer, ir.Constant(_I32, a.dtype.bitwidth // 8), first_lanes(builder, like, arguments[3]),
+                       constant(integers, 0))
+        return builder.sitofp(numbers, like.llvm)
+    return like(a, types.intp, like, types.intp), generate
+
+
+def _integers_at(context: Any, builder: Any, signature: Any, arguments: Any, vector: Vector) -> tuple[Any, Any]:
+    """The pointer to as many integers of an array as a vector has lanes, and their LLVM type."""
+    integers = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), vector.lanes)
+    start = start_of(context, builder, signature.args[0], arguments[0])
+    return builder.bitcast(builder.gep(start, [arguments[1]]), integers.as_pointer()), integers
 
 
 # ---- arithmetic
@@ -265,7 +283,9 @@ _operator(operator.lt, lambda builder, x, y: builder.fcmp_ordered("<", x, y), Ma
 _operator(operator.gt, lambda builder, x, y: builder.fcmp_ordered(">", x, y), Mask)
 _operator(operator.eq, lambda builder, x, y: builder.fcmp_ordered("==", x, y), Mask)
 _operator(operator.ne, lambda builder, x, y: builder.fcmp_unordered("!=", x, y), Mask)
+_operator(operator.le, lambda builder, x, y: builder.fcmp_ordered("<=", x, y), Mask)
 _operator(operator.or_, lambda builder, x, y: builder.or_(x, y), lambda x: x)
+_operator(operator.and_, lambda builder, x, y: builder.and_(x, y), lambda x: x)
 
 
 @intrinsic

@@ -19,3 +19,13 @@ def linear(xp: Any, x: Any, w: Any, b: Any = None, *, relu: bool = False) -> Any
     if b is not None:
         y += b
     return xp.maximum(y, 0, out=y) if relu else y
+
+
+@kernel("reference")
+def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) -> Any:
+    """The gradients of x, w and b, None where not wanted, when that of the linear layer's output is g; or that of
+    max(0, output), which is y."""
+    if y is not None:
+        g = xp.where(y <= 0, g.dtype.type(0), g)
+    return (xp.matmul(g, w) if wanted[0] else None, xp.matmul(g.T, x) if wanted[1] else None,
+            g.sum(0) if wanted[2] else None)

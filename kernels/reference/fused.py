@@ -12,6 +12,12 @@ from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 
 
 @kernel("reference")
+def relu_grad(xp: Any, g: Any, y: Any) -> Any:
+    """The gradient before a ReLU whose result is y: g where y is positive, else 0. (A NaN is not 0 or less.)"""
+    return xp.where(y <= 0, g.dtype.type(0), g)
+
+
+@kernel("reference")
 def conv2d_relu(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair,
                 groups: int) -> Any:
     """max(0, conv2d(x, w, b))."""

@@ -47,3 +47,20 @@ def cross_entropy(xp: Any, x: Any, q: Any) -> Any:
 def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
     """The gradient of the scores: g (p Σ_c q - q)."""
     return g[:, None] * (p * q.sum(1, keepdims=True) - q)
+
+
+@kernel("reference")
+def label_loss(xp: Any, x: Any, labels: Any) -> Any:
+    """The mean of -log p[n, label n], for scores x (N, C, …), labels (N, …), and p = softmax(x)."""
+    log_p = log_softmax(xp, x, dim=1)
+    return -xp.take_along_axis(log_p, labels[:, None], 1).mean(), xp.exp(log_p)
+
+
+@kernel("reference")
+def label_loss_grad(xp: Any, g: Any, p: Any, labels: Any) -> Any:
+    """The gradient of the scores, g / N (p - [c is the label]), when that of the mean is g."""
+    g = g / labels.size
+    slope = p * g
+    label = labels[:, None]
+    xp.put_along_axis(slope, label, xp.take_along_axis(slope, label, 1) - g, 1)
+    return slope

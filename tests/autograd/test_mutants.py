@@ -214,7 +214,7 @@ MUTANTS = {
     "log_softmax without its sum": (
         lambda: planted("log_softmax", input=lambda g: g), lambda op, x: op(x, dim=1), [ROWS], ""),
     "cross-entropy without the one-hot": (
-        lambda: planted("cross_entropy", input=lambda g, probs: g[0].reshape((-1, 1)) * probs),
+        lambda: planted("label_loss", input=lambda g, probs: g[0] / len(probs) * probs),
         lambda op, x: tn.nn.functional.cross_entropy(x, labels), [ROWS], ""),
     "layer norm without the mean's term": (
         lambda: function(normalised, normalised_without_mean),
@@ -297,7 +297,7 @@ SECOND = {
         lambda: planted("mul", a=lambda g, b: wrap(raw(g) * raw(b)) if on_tensors(g) else g * b), [X, Y],
         "all zeros"),
     "a fused backward whose own rule is wrong": (
-        lambda: planted("cross_entropy_grad", p=lambda u, g, q: -(u * g.reshape((-1, 1)))), None, "sign flipped"),
+        lambda: planted("label_loss_grad", p=lambda u, g: -(u * g / len(u))), None, "sign flipped"),
     "two readings": (
         lambda: planted("square", a=lambda g, a: g * a * (2.001 if on_tensors(g) else 2.0)),
         [X], "the two readings of a rule differ"),

@@ -3,8 +3,10 @@ from the definitions: on drawn shapes, strides, paddings, dilations, groups and 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ UPDATES = ("adam", "sgd")  # these change their arguments: test_updates.py
 kernels.implementations("conv2d")  # loads every backend
 IMPLEMENTATIONS = [(op, backend) for op, found in sorted(kernels._registry.items()) for backend in found]
 IMPLEMENTATIONS = [(op, backend) for op, backend in IMPLEMENTATIONS if op not in UPDATES]
+PAIRS = [pytest.param(*pair, marks=pytest.mark.gpu if pair[1] == "cuda" else ()) for pair in IMPLEMENTATIONS]
 ALL = slice(None)
 DTYPES = st.sampled_from(["float64", "float32"])
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -153,6 +156,15 @@ def along(dim, function, x):
     return np.apply_along_axis(function, dim, x)
 
 
+def gelu(x):
+    return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+
+
+def gelu_grad(g, x):
+    bell = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    return g * ((1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2 + x * bell)
+
+
 def log_softmax_of(line):
     largest = max(line)
     return [v - largest - math.log(sum(math.exp(u - largest) for u in line)) for v in line]
@@ -191,33 +203,68 @@ def cross_entropy_grad(g, p, q):
     return dx
 
 
-def attention(q, k, v, mask=None, *, scale, causal):
-    out, p = np.zeros((*q.shape[:-1], v.shape[-1])), np.zeros((*q.shape[:-1], k.shape[-2]))
-    bias = np.zeros(p.shape) if mask is None else np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
-    bias = np.broadcast_to(bias, p.shape)
+def in_rows(x):
+    return np.array(x.ravel()).reshape(x.shape)
+
+
+def relu_grad(g, y):
+    return np.reshape([0.0 if b <= 0 else a for a, b in zip(g.ravel(), y.ravel(), strict=True)], y.shape)
+
+
+def linear_grad(g, x, w, y=None, *, wanted):
+    if y is not None:
+        g = [[0.0 if b <= 0 else a for a, b in zip(*rows, strict=True)] for rows in zip(g, y, strict=True)]
+    found = matmul(np.array(g), w), matmul(np.array(g).T, x), np.array([sum(column) for column in zip(*g, strict=True)])
+    return tuple(a if on else None for a, on in zip(found, wanted, strict=True))
+
+
+def label_loss(x, labels):
+    log_p = log_softmax(x, dim=1)
+    losses = [-log_p[(n, labels[(n, *rest)], *rest)] for n, *rest in np.ndindex(labels.shape)]
+    return np.array(sum(losses) / len(losses)), np.exp(log_p)
+
+
+def label_loss_grad(g, p, labels):
+    dx = np.zeros(p.shape)
+    for n, c, *rest in np.ndindex(p.shape):
+        dx[(n, c, *rest)] = g / labels.size * (p[(n, c, *rest)] - (c == labels[(n, *rest)]))
+    return dx
+
+
+def scores_of(q, k, mask, scale, causal):
+    """For each query: where it is, and the scores of the keys that it sees."""
+    shape = (*q.shape[:-1], k.shape[-2])
+    bias = np.zeros(shape) if mask is None else np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
+    bias = np.broadcast_to(bias, shape)
     for *at, i in np.ndindex(q.shape[:-1]):
         at = tuple(at)
         seen = [j for j in range(k.shape[-2]) if bias[(*at, i, j)] > -np.inf and not (causal and j > i)]
-        scores = [scale * math.fsum(q[at][i] * k[at][j]) + bias[(*at, i, j)] for j in seen]
-        for j, log_p in zip(seen, log_softmax_of(scores) if seen else [], strict=True):
-            p[(*at, i, j)] = math.exp(log_p)
-            out[(*at, i)] += math.exp(log_p) * v[at][j]
-    return out, p
+        yield at, i, {j: scale * math.fsum(q[at][i] * k[at][j]) + bias[(*at, i, j)] for j in seen}
 
 
-def attention_grad(g, u, q, k, v, p, *, scale):
-    dq, dk, dv, ds = (np.zeros(a.shape) for a in (q, k, v, p))
-    for *at, i in np.ndindex(q.shape[:-1]):
-        at = tuple(at)
-        keys = range(k.shape[-2])
-        dp = [g[at][i] @ v[at][j] + (0 if u is None else u[at][i, j]) for j in keys]
-        for j in keys:
-            slope = math.fsum(dp[m] * ((j == m) - p[at][i, m]) for m in keys) * p[at][i, j]  # of p_m by score j
+def attention(q, k, v, mask=None, *, scale, causal):
+    out, top, total = np.zeros((*q.shape[:-1], v.shape[-1])), np.zeros(q.shape[:-1]), np.ones(q.shape[:-1])
+    for at, i, scores in scores_of(q, k, mask, scale, causal):
+        if scores:
+            top[(*at, i)] = max(scores.values())
+            total[(*at, i)] = math.fsum(math.exp(score - top[(*at, i)]) for score in scores.values())
+        for j, score in scores.items():
+            out[(*at, i)] += math.exp(score - top[(*at, i)]) / total[(*at, i)] * v[at][j]
+    return out, top, total
+
+
+def attention_grad(g, q, k, v, mask, top, total, *, scale, causal, scores):
+    dq, dk, dv, ds = (np.zeros(a.shape) for a in (q, k, v, np.empty((*q.shape[:-1], k.shape[-2]))))
+    for at, i, found in scores_of(q, k, mask, scale, causal):
+        p = {j: math.exp(score - top[(*at, i)]) / total[(*at, i)] for j, score in found.items()}
+        dp = {j: g[at][i] @ v[at][j] for j in p}
+        for j in p:
+            slope = math.fsum(dp[m] * ((j == m) - p[m]) for m in p) * p[j]  # of p_m by score j
             ds[(*at, i, j)] = slope
             dq[at][i] += scale * slope * k[at][j]
             dk[at][j] += scale * slope * q[at][i]
-            dv[at][j] += p[at][i, j] * g[at][i]
-    return dq, dk, dv, ds
+            dv[at][j] += p[j] * g[at][i]
+    return dq, dk, dv, ds if scores else None
 
 
 def matmul(a, b):
@@ -232,6 +279,112 @@ def matmul(a, b):
 def linear(x, w, b=None, *, relu):
     y = matmul(x, w.T) + (0 if b is None else b)
     return np.maximum(y, 0) if relu else y
+
+
+# Recurrent layers: forward unit by unit; gradients the other way round, by how far each number of an argument moves the
+# results.
+def squash(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def gates_at(n, u, x, h, w_ih, w_hh, biases):
+    """What the input and the state give each gate of a unit: pairs."""
+    units = len(w_hh) // h.shape[1]
+    for row in range(u, len(w_hh), len(w_hh) // units):
+        yield tuple(math.fsum(w[row] * v[n]) + (biases[k][row] if biases else 0)
+                    for k, (w, v) in enumerate(((w_ih, x), (w_hh, h))))
+
+
+def in_time(x, reverse):
+    return range(len(x))[::-1] if reverse else range(len(x))
+
+
+def lstm(x, h, c, w_ih, w_hh, *biases, reverse):
+    out, cells = np.zeros((*x.shape[:2], h.shape[1])), np.zeros((*x.shape[:2], h.shape[1]))
+    gates = np.zeros((*x.shape[:2], len(w_hh)))
+    for t in in_time(x, reverse):
+        cells[t], before = c, h
+        h, c = h.copy(), c.copy()
+        for n, u in np.ndindex(h.shape):
+            i, f, g, o = (a + b for a, b in gates_at(n, u, x[t], before, w_ih, w_hh, biases))
+            gates[t, n, u :: h.shape[1]] = i, f, g, o = squash(i), squash(f), math.tanh(g), squash(o)
+            c[n, u] = f * c[n, u] + i * g
+            h[n, u] = o * math.tanh(c[n, u])
+        out[t] = h
+    return out, h, c, gates, cells
+
+
+def gru(x, h, w_ih, w_hh, *biases, reverse):
+    out, news = np.zeros((*x.shape[:2], h.shape[1])), np.zeros((*x.shape[:2], h.shape[1]))
+    gates = np.zeros((*x.shape[:2], len(w_hh)))
+    for t in in_time(x, reverse):
+        before, h = h, h.copy()
+        for n, u in np.ndindex(h.shape):
+            reset, update, new = gates_at(n, u, x[t], before, w_ih, w_hh, biases)
+            reset, update = squash(sum(reset)), squash(sum(update))
+            news[t, n, u], new = new[1], math.tanh(new[0] + reset * new[1])
+            gates[t, n, u :: h.shape[1]] = reset, update, new
+            h[n, u] = (1 - update) * new + update * h[n, u]
+        out[t] = h
+    return out, h, gates, news
+
+
+def rnn(x, h, w_ih, w_hh, *biases, reverse, relu):
+    out = np.zeros((*x.shape[:2], h.shape[1]))
+    for t in in_time(x, reverse):
+        before, h = h, h.copy()
+        for n, u in np.ndindex(h.shape):
+            (gate,) = gates_at(n, u, x[t], before, w_ih, w_hh, biases)
+            h[n, u] = max(0, sum(gate)) if relu else math.tanh(sum(gate))
+        out[t] = h
+    return out, h
+
+
+def walk_back(step, grads, out, x, states, w_ih, w_hh, wanted, reverse):
+    """The gradients of x, the states, the weights and the biases. step(t, x', r', h, h', c') gives the motions of the
+    next states, for those of what the input and the state give the gates, and of the states."""
+    times = in_time(x, reverse)
+    before = dict(zip(times, [states[0], *(out[t] for t in times)], strict=False))
+    arguments = [x, *states, w_ih, w_hh, np.zeros(len(w_ih)), np.zeros(len(w_hh))]
+    found = [np.zeros(a.shape) for a in arguments]
+    for k, argument in enumerate(arguments):
+        for at in np.ndindex(argument.shape):
+            moves = [np.zeros(a.shape) for a in arguments]
+            moves[k][at] = 1
+            dx, *ds, dw_ih, dw_hh, db_ih, db_hh = moves
+            for t in times:
+                to_gates = dx[t] @ w_ih.T + x[t] @ dw_ih.T + db_ih
+                to_rest = ds[0] @ w_hh.T + before[t] @ dw_hh.T + db_hh
+                ds = step(t, to_gates, to_rest, before[t], *ds)
+                found[k][at] += (grads[0][t] * ds[0]).sum()
+            found[k][at] += sum((g * d).sum() for g, d in zip(grads[1:], ds, strict=True))
+    return found[0] if wanted[0] else None, *found[1:]
+
+
+def lstm_grad(of_out, of_h, of_c, x, h, w_ih, w_hh, out, gates, cells, *, wanted, reverse):
+    def step(t, dx, dr, h, dh, dc):
+        (i, f, g, o), (di, df, dg, do) = (np.split(a, 4, 1) for a in (gates[t], dx + dr))
+        tanh_c = np.tanh(f * cells[t] + i * g)
+        dc = f * (1 - f) * df * cells[t] + f * dc + i * (1 - i) * di * g + i * (1 - g * g) * dg
+        return o * (1 - o) * do * tanh_c + o * (1 - tanh_c**2) * dc, dc
+
+    return walk_back(step, (of_out, of_h, of_c), out, x, (h, cells[-1 if reverse else 0]), w_ih, w_hh, wanted, reverse)
+
+
+def gru_grad(of_out, of_h, x, h, w_ih, w_hh, out, gates, news, *, wanted, reverse):
+    def step(t, dx, dr, h, dh):
+        (r, z, n), (xr, xz, xn), (rr, rz, rn) = (np.split(a, 3, 1) for a in (gates[t], dx, dr))
+        dn = (1 - n * n) * (xn + r * (1 - r) * (xr + rr) * news[t] + r * rn)
+        return ((1 - z) * dn + z * dh + z * (1 - z) * (xz + rz) * (h - n),)
+
+    return walk_back(step, (of_out, of_h), out, x, (h,), w_ih, w_hh, wanted, reverse)
+
+
+def rnn_grad(of_out, of_h, x, h, w_ih, w_hh, out, *, wanted, reverse, relu):
+    def step(t, dx, dr, h, dh):
+        return ((dx + dr) * (out[t] > 0 if relu else 1 - out[t] ** 2),)
+
+    return walk_back(step, (of_out, of_h), out, x, (h,), w_ih, w_hh, wanted, reverse)
 
 
 def conv2d_relu(x, w, b=None, **how):
@@ -335,6 +488,7 @@ def case_standardize(draw):
     x = draw(arrays(shape, dtype))
     if kind == "channels last":
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    parameters = (1,) * draw(st.integers(0, 1)) * (kind != "rows") + parameters
     parameters = [draw(arrays(parameters, dtype)) if draw(st.booleans()) else None for _ in range(2)]
     return (x, *parameters), {"dim": dim, "eps": draw(st.sampled_from([0.1, 2.0]))}
 
@@ -342,11 +496,54 @@ def case_standardize(draw):
 def case_standardize_grad(draw):
     (x, w, b), options = case_standardize(draw)
     _, mean, var = standardize(x, None, None, **options)
-    g = np.empty_like(x)
+    g = np.empty_like(x) if draw(st.booleans()) else np.empty(x.shape, x.dtype)  # in memory as x, or in order
     g[...] = draw(arrays(x.shape, x.dtype))
     of_mean, of_var = (draw(arrays(mean.shape, x.dtype)) for _ in range(2))
     given = g, of_mean, of_var, x, w, mean.astype(x.dtype), var.astype(x.dtype)
     return given, {"b_shape": None if b is None else b.shape, **options}
+
+
+def case_lstm(draw, gates=4, states=2):
+    times, samples, features = (draw(st.integers(1, 3)) for _ in range(3))
+    hidden, dtype = draw(st.integers(1, draw.channels)), draw(DTYPES)
+    x = draw(arrays((samples, times, features), dtype)).swapaxes(0, 1)
+    x = x if draw(st.booleans()) else x.copy()  # either order of memory
+    shapes = [*[(samples, hidden)] * states, (gates * hidden, features), (gates * hidden, hidden)]
+    shapes += [(gates * hidden,)] * 2 * draw(st.booleans())
+    return (x, *(draw(arrays(shape, dtype)) / 4 for shape in shapes)), {"reverse": draw(st.booleans())}
+
+
+def case_gru(draw):
+    return case_lstm(draw, 3, 1)
+
+
+def case_rnn(draw):
+    arguments, options = case_lstm(draw, 1, 1)
+    return arguments, {**options, "relu": draw(st.booleans())}
+
+
+def walked(op, parts, draw):
+    """The arguments and results of a walk, and gradients that come back."""
+    arguments, options = globals()[f"case_{op}"](draw)
+    x, h, *_ = arguments
+    out, *rest = kernels.implementations(op)["reference"].compute(np, *arguments, **options)
+    grads = [draw(arrays((*out.shape[1::-1], out.shape[2]), x.dtype)).swapaxes(0, 1)]
+    grads += [draw(arrays(h.shape, x.dtype)) for _ in range(parts)]
+    weights = arguments[1 + parts : 3 + parts]
+    wanted = (draw(st.booleans()), *[True] * (len(arguments) - 1))
+    return (*grads, x, h, *weights, out, *rest[parts:]), {"wanted": wanted, **options}
+
+
+def case_lstm_grad(draw):
+    return walked("lstm", 2, draw)
+
+
+def case_gru_grad(draw):
+    return walked("gru", 1, draw)
+
+
+def case_rnn_grad(draw):
+    return walked("rnn", 1, draw)
 
 
 def case_conv2d_relu(draw):
@@ -389,28 +586,32 @@ def case_linear(draw):
     return (draw(arrays((n, k), dtype)), draw(arrays((m, k), dtype)), bias), {"relu": draw(st.booleans())}
 
 
-def draw_attention(draw):
-    """Queries, keys, values, numbers shaped like the probabilities, and options."""
+def case_attention(draw):
     lead = draw(st.sampled_from([(), (2,), (2, 1)]))
-    length, keys, features, wide = (draw(st.integers(low, 4)) for low in (1, 0, 1, 1))
+    length, keys, features, wide = (draw(st.integers(low, most)) for low, most in (
+        (1, 2 * draw.channels), (0, 2 * draw.channels), (1, draw.channels), (1, draw.channels)))  # fmt: skip
     dtype = draw(DTYPES)
     shapes = (*lead, length, features), (*lead, keys, features), (*lead, keys, wide), (*lead, length, keys)
-    return *(draw(arrays(shape, dtype)) for shape in shapes), draw(st.sampled_from([1.0, 0.3, -1.0]))
-
-
-def case_attention(draw):
-    q, k, v, mask, scale = draw_attention(draw)
-    kind = draw(st.sampled_from(["none", "bools", "numbers", "one for all", "infinities"]))
+    q, k, v, mask = (draw(arrays(shape, dtype)) for shape in shapes)
+    if draw(st.booleans()) and q.shape == k.shape == v.shape:  # parts of one array, of which every row has a bit
+        q, k, v = np.split(np.concatenate([q, k, v], -1), 3, -1)
+    if draw(st.booleans()):  # with the heads side by side
+        q, k, v = (np.moveaxis(np.moveaxis(a, 0, -2).copy(), -2, 0) for a in (q, k, v))
+    kind = draw(st.sampled_from(["none", "bools", "numbers", "one for all", "one for each query", "infinities"]))
     mask = {"none": None, "bools": mask > 0, "one for all": mask[(0,) * (mask.ndim - 1)]}.get(kind, mask)
+    if kind == "one for each query":
+        mask = mask[..., :1]
     if kind == "infinities":
         mask = np.where(mask < 0, mask.dtype.type(-np.inf), mask)
+    scale = draw(st.sampled_from([1.0, 0.3, -1.0])) / features
     return (q, k, v, mask), {"scale": scale, "causal": draw(st.booleans())}
 
 
 def case_attention_grad(draw):
-    q, k, v, p, scale = draw_attention(draw)
-    g = draw(arrays((*q.shape[:-1], v.shape[-1]), q.dtype))
-    return (g, draw(st.none() | arrays(p.shape, q.dtype)), q, k, v, p), {"scale": scale}
+    arguments, options = case_attention(draw)
+    out, *kept = kernels.implementations("attention")["reference"].compute(np, *arguments, **options)
+    g = draw(arrays(out.shape, out.dtype)) / out.shape[-1]
+    return (g, *arguments, *kept), {**options, "scores": draw(st.booleans())}
 
 
 def draw_conv(draw, least=1):
@@ -498,6 +699,17 @@ def case_avg_pool2d_grad(draw):
     return (draw(arrays((*x.shape[:2], *out), x.dtype)),), {"size": x.shape[2:], **options}
 
 
+def case_gelu(draw):
+    shape = draw(st.lists(st.integers(1, draw.channels), min_size=1, max_size=3))
+    x = draw(arrays(shape, draw(DTYPES)))
+    return (x.T if draw(st.booleans()) else x,), {}
+
+
+def case_gelu_grad(draw):
+    ((x,), _), layout = case_gelu(draw), draw(st.sampled_from("CFK"))
+    return (np.array(draw(arrays(x.shape, x.dtype)), order=layout), x), {}
+
+
 def case_softmax(draw):
     shape = draw(st.lists(st.integers(1, draw.channels + 2), min_size=1, max_size=3))
     scale = draw(st.sampled_from([1, 1e4]))
@@ -542,6 +754,34 @@ def case_cross_entropy_grad(draw):
     return (draw(arrays((x.shape[0], *x.shape[2:]), x.dtype)), np.abs(x), q), {}
 
 
+def case_in_rows(draw):
+    n, h, w = (draw(st.integers(1, most)) for most in (3, 5, 5))
+    c = draw(st.integers(1, draw.channels))
+    return (draw(arrays((n, h, w, c), draw(DTYPES))).transpose(0, 3, 1, 2),), {}
+
+
+def case_relu_grad(draw):
+    (y,), _ = case_in_rows(draw)
+    return (draw(arrays(y.shape, y.dtype)), y if draw(st.booleans()) else np.ascontiguousarray(y)), {}
+
+
+def case_linear_grad(draw):
+    n, k, m = (draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33])) for _ in range(3))
+    dtype, wanted = draw(DTYPES), draw(st.tuples(*[st.booleans()] * 3))
+    g, x, w = (draw(arrays(shape, dtype)) for shape in ((n, m), (n, k), (m, k)))
+    return (g, x, w, draw(st.none() | arrays(g.shape, dtype))), {"wanted": wanted}
+
+
+def case_label_loss(draw):
+    x, _ = draw_scores(draw)
+    return (x, draw(arrays((x.shape[0], *x.shape[2:]), "int64", 0, x.shape[1] - 1))), {}
+
+
+def case_label_loss_grad(draw):
+    (x, labels), _ = case_label_loss(draw)
+    return (draw(arrays((), x.dtype)), np.abs(x), labels), {}
+
+
 case_log_softmax = case_softmax
 
 
@@ -550,7 +790,7 @@ class Draw:
     """Draws for a case: few channels where nested loops compute it, and as many as fill registers elsewhere."""
 
     def __init__(self, data, backend):
-        self.draw, self.channels = data.draw, 2 if backend == "reference" else 40
+        self.draw, self.channels = data.draw, {"reference": 2, "emu": 6}.get(backend, 40)
 
     def __call__(self, strategy):
         return self.draw(strategy)
@@ -560,18 +800,32 @@ def implementation(op, backend):
     """The kernel, and the case for it; the test is skipped where the kernel cannot be."""
     if backend == "numba" and numba_is_there() is not True:
         pytest.skip("Numba is not installed: the fast kernels were not tested")
+    if backend == "emu" and shutil.which("g++") is None:
+        pytest.skip("g++ is not installed: THE CUDA KERNELS WERE NOT TESTED on the emulator")
     return kernels.implementations(op)[backend], globals()[f"case_{op}"]
 
 
-@pytest.mark.parametrize(("op", "backend"), IMPLEMENTATIONS)
+def computed(kernel, backend, arguments, options):
+    """What a kernel makes of NumPy's arrays, by way of the card if it is for one."""
+    xp = importlib.import_module("cupy" if backend == "cuda" else "numpy")
+    given = [a if a is None else xp.asarray(a) for a in arguments]
+    if kernel.supports(xp, *given, **options) is not True:
+        reject()
+    result = kernel.compute(xp, *given, **options)
+    if backend != "cuda":
+        return result
+    several = result if isinstance(result, tuple) else (result,)
+    back = tuple(r if r is None else xp.asnumpy(r) for r in several)
+    return back if isinstance(result, tuple) else back[0]
+
+
+@pytest.mark.parametrize(("op", "backend"), PAIRS)
 @given(data=st.data())
 def test_implementation(op, backend, data):
     kernel, case = implementation(op, backend)
     arguments, options = case(Draw(data, backend))
     before = [None if a is None else a.copy() for a in arguments]
-    if kernel.supports(np, *arguments, **options) is not True:
-        reject()
-    result = kernel.compute(np, *arguments, **options)
+    result = computed(kernel, backend, arguments, options)
     if backend == "reference":
         wide = [a if a is None or a.dtype.kind != "f" else a.astype("float64") for a in arguments]
         expected = globals()[op](*wide, **options)
@@ -593,27 +847,25 @@ def test_implementation(op, backend, data):
         np.testing.assert_array_equal(a, b, "an argument was written")
 
 
-@pytest.mark.parametrize(("op", "backend"), [(o, b) for o, b in IMPLEMENTATIONS if b != "reference"])
+@pytest.mark.parametrize(("op", "backend"), [p for p in PAIRS if p.values[1] != "reference"])
 @given(data=st.data())
 def test_nan_and_infinity_travel_as_in_the_reference(op, backend, data):
     kernel, case = implementation(op, backend)
     arguments, options = case(Draw(data, backend))
-    if kernel.supports(np, *arguments, **options) is not True:
-        reject()
     if op == "conv2d_relu_pool_grad":  # the pixels of an odd last row are not looked at: no 0 · NaN comes of them
         x, w, how = arguments[2], arguments[3], options
         if any(n % 2 for n in outputs(x.shape[2:], w.shape[2:], how["stride"], how["padding"], how["dilation"])):
             reject()
+    if options.get("causal"):  # keys after a query are not looked at either
+        reject()
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     rate = data.draw(st.sampled_from([0.01, 0.2]))
     for a in arguments:
         if a is not None and a.dtype.kind == "f":
             a[rng.random(a.shape) < rate] = rng.choice([np.nan, np.inf, -np.inf])
-    if kernel.supports(np, *arguments, **options) is not True:  # it may leave an infinite weight to the reference
-        reject()
     with np.errstate(all="ignore"):
-        both = kernel, kernels.implementations(op)["reference"]
-        result, expected = (k.compute(np, *arguments, **options) for k in both)
+        result = computed(kernel, backend, arguments, options)  # it may leave an infinite weight to the reference
+        expected = kernels.implementations(op)["reference"].compute(np, *arguments, **options)
     tolerance = TOLERANCE[arguments[0].dtype.name]
     for got, want in zip(result, expected, strict=True) if isinstance(expected, tuple) else [(result, expected)]:
         if want is not None:

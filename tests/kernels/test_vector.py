@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import erfcx
 
 pytest.importorskip("numba")
 from tinynet.kernels.cpu.compiler import parallel
-from tinynet.kernels.cpu.functions import exp, larger, largest, load_some
+from tinynet.kernels.cpu.functions import exp, larger, largest, load_some, normal, sigmoid, tanh
 from tinynet.kernels.cpu.vector import BYTES, lanes, load, load_else, splat, store_some, total, transpose_square
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -18,6 +19,19 @@ def exponentials(worker, workers, x, out):
     """out = exp(x), with a register that hangs over the end."""
     for i in range(0, len(x), lanes(x)):
         store_some(out, i, exp(load_some(x, i, len(x) - i)), len(x) - i)
+
+
+@parallel
+def smooth_functions(worker, workers, x, out):
+    """sigmoid, tanh, the normal distribution and its bell, one after the other."""
+    size, n = lanes(x), len(x)
+    for i in range(0, n, size):
+        v, some = load_some(x, i, n - i), n - i
+        below, bell = normal(v)
+        store_some(out, i, sigmoid(v), some)
+        store_some(out, n + i, tanh(v), some)
+        store_some(out, 2 * n + i, below, some)
+        store_some(out, 3 * n + i, bell, some)
 
 
 @parallel
@@ -61,6 +75,42 @@ def test_exp_of_the_ends(dtype):
     out = np.empty_like(x)
     exponentials(1, x, out)
     np.testing.assert_array_equal(out, np.array([1, 0, np.inf, np.nan, 0, np.inf, 1], dtype))
+
+
+def normal_of(x):
+    tail = np.exp(-x * x / 2) * erfcx(np.abs(x / np.sqrt(2)).astype("float64")) / 2  # scipy's own ndtr is less exact
+    return np.where(x < 0, tail, 1 - tail)
+
+
+SMOOTH = {  # in double precision or better
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "normal": normal_of,
+    "bell": lambda x: np.exp(-x * x / 2),
+}
+
+
+@every_dtype
+def test_smooth_functions_are_right_to_the_last_digits(dtype):
+    far = {"float32": 12, "float64": 37}[dtype]  # beyond, e^(-x²/2) is no normal number
+    x = np.concatenate([np.linspace(-far, far, 30_011), np.geomspace(1e-30, 1, 999), -np.geomspace(1e-30, 1, 999)])
+    x, eps = x.astype(dtype), np.finfo(dtype).eps
+    out = np.empty((4, len(x)), dtype)
+    smooth_functions(1, x, out.reshape(-1))
+    for got, (name, function) in zip(out, SMOOTH.items(), strict=True):
+        expected = function(x.astype("longdouble"))
+        rounded = eps * x * x / 2 if name in ("normal", "bell") else 0  # what the rounding of x² comes to
+        assert (np.abs(got - expected) <= (8 * eps + rounded) * np.abs(expected)).all(), name
+
+
+@every_dtype
+def test_smooth_functions_at_the_ends(dtype):
+    x = np.array([0, -np.inf, np.inf, np.nan, -1e4, 1e4], dtype)
+    out = np.empty((4, len(x)), dtype)
+    smooth_functions(1, x, out.reshape(-1))
+    expected = [[0.5, 0, 1, np.nan, 0, 1], [0, -1, 1, np.nan, -1, 1], [0.5, 0, 1, np.nan, 0, 1],
+                [1, 0, 0, np.nan, 0, 0]]
+    np.testing.assert_array_equal(out, np.array(expected, dtype))
 
 
 @every_dtype

@@ -72,9 +72,10 @@ class Module:
 
     # ---- attributes
     def __getattr__(self, name: str) -> Any:
-        for members in ("_parameters", "_buffers", "_modules"):
-            if name in self.__dict__.get(members, ()):
-                return self.__dict__[members][name]
+        own = self.__dict__
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if kind in own and name in own[kind]:
+                return own[kind][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -368,7 +369,7 @@ class Module:
 
     def cuda(self, device: int | Any = None) -> Self:
         """Move everything to a GPU. RuntimeError if there is none."""
-        return self.to(as_device("cuda", device) if device is None or isinstance(device, int) else device)
+        return self.to(as_device("cuda" if device is None else device))
 
     def half(self) -> Self:
         """to(float16)."""

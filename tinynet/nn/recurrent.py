@@ -15,12 +15,12 @@ from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
 from tinynet.ops.create import empty, zeros
 from tinynet.ops.joining import cat, stack, unbind
-from tinynet.ops.recurrent import GATES, STEPS
+from tinynet.ops.recurrent import GATES, SEQUENCES
 from tinynet.tensor import Tensor
 
 
 class RNNBase(Module):
-    """What RNN, LSTM and GRU share: everything but the step (`ops.recurrent.STEPS`), which `mode` names."""
+    """What RNN, LSTM and GRU share: everything but the op (`ops.recurrent.SEQUENCES`), which `mode` names."""
 
     def __init__(
         self,
@@ -75,8 +75,12 @@ class RNNBase(Module):
     # ---- running
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """(the output of the last layer at every time, the last state of every layer and direction)."""
-        starts = [*zip(*map(unbind, self._first_states(input, hx)), strict=True)]
-        out, time = input, self._time(input)
+        out, states, batched = input, self._first_states(input, hx), input.ndim == 3
+        if not batched:  # a batch of one
+            out, states = input.unsqueeze(1), tuple(s.unsqueeze(1) for s in states)
+        elif self.batch_first:
+            out = input.transpose(0, 1)
+        starts = [*zip(*map(unbind, states), strict=True)]
         ends: list[State] = []
         for layer in range(self.num_layers):
             if layer:
@@ -84,26 +88,16 @@ class RNNBase(Module):
             outs = []
             for direction in range(self._directions):
                 k = len(ends)
-                found, end = self._scan(out, starts[k], self.all_weights[k], time, reverse=direction == 1)
+                found, *end = SEQUENCES[self.mode](out, *starts[k], *self.all_weights[k], reverse=direction == 1)
                 outs.append(found)
-                ends.append(end)
+                ends.append(tuple(end))
             out = outs[0] if len(outs) == 1 else cat(outs, -1)
-        last = tuple(stack(states) for states in zip(*ends, strict=True))
-        return out, last if len(last) > 1 else last[0]
-
-    def _scan(
-        self, input: Tensor, state: State, weights: list[Parameter], time: int, reverse: bool
-    ) -> tuple[Tensor, State]:
-        """One layer in one direction: the outputs at all times, and the last state."""
-        step, (weight_ih, weight_hh), (bias, bias_hh) = STEPS[self.mode], weights[:2], weights[2:] or (None, None)
-        if bias_hh is not None and self.mode != "GRU":  # a GRU multiplies part of it with a gate
-            bias, bias_hh = bias + bias_hh, None
-        xs = unbind(F.linear(input, weight_ih, bias), dim=time)  # what the input gives the gates: at all times at once
-        outs: list[Tensor] = []
-        for x in reversed(xs) if reverse else xs:
-            state = step(x, F.linear(state[0], weight_hh, bias_hh), *state)
-            outs.append(state[0])
-        return stack(outs[::-1] if reverse else outs, time), state
+        last = [stack(parts) for parts in zip(*ends, strict=True)]
+        if not batched:
+            out, *last = (t.squeeze(1) for t in (out, *last))
+        elif self.batch_first:
+            out = out.transpose(0, 1)
+        return out, tuple(last) if len(last) > 1 else last[0]
 
     def _time(self, input: Tensor) -> int:
         """The axis of time: of unbatched input always the first."""
@@ -220,7 +214,7 @@ class RNN(RNNBase):
         dtype: Any = None,
     ) -> None:
         mode = f"RNN_{str(nonlinearity).upper()}"
-        if mode not in STEPS:
+        if mode not in SEQUENCES:
             raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Select from 'tanh' or 'relu'.")
         options = (num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(mode, input_size, hidden_size, *options, device=device, dtype=dtype)

@@ -76,6 +76,7 @@ from tinynet.ops.elementwise import (
     true_divide,
 )
 from tinynet.ops.elementwise import pow_ as pow
+from tinynet.ops.exchange import from_dlpack
 from tinynet.ops.index import (
     gather,
     index_add,
@@ -223,6 +224,7 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "from_dlpack",
     "from_numpy",
     "full",
     "full_like",

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import late
 from tinynet.autograd.variable import raw
+from tinynet.device import backend, host, is_array, together
 from tinynet.dtypes import Array, int64
 
 Index = Any  # an entry, or a tuple of entries
@@ -18,6 +20,35 @@ def plain_index(index: Index) -> Index:
     """The index in ints, slices, None, Ellipsis and arrays alone; IndexError, TypeError or ValueError if it is none.
     Arrays are copied: they are small, and a later change of them must not change the gradient."""
     return tuple(map(_entry, index)) if type(index) is tuple else _entry(index)
+
+
+def index_of(a: Array, index: Index) -> Index:
+    """The plain index, with its arrays where a is."""
+    plain = plain_index(index)
+    return plain if type(a) is np.ndarray and not _far(plain) else _beside(plain, a)
+
+
+def _far(index: Index) -> bool:
+    """Whether an array in it is not NumPy's."""
+    return any(hasattr(k, "dtype") and type(k) is not np.ndarray for k in (index if type(index) is tuple else (index,)))
+
+
+def _beside(index: Index, a: Array) -> Index:
+    """The index with its arrays on a's device. From the CPU they are brought there; numbers out of range are noted."""
+    if type(a) is np.ndarray:
+        raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu): use "
+                           "index.cpu()")
+    xp, entries, dim = backend(a), [], 0
+    spare = a.ndim - sum(map(_takes, index if type(index) is tuple else (index,)))
+    for k in index if type(index) is tuple else (index,):
+        if hasattr(k, "dtype"):
+            k = xp.asarray(k)
+            together("index", (a, k))
+            if k.dtype.kind != "b" and dim < a.ndim:
+                check_range(k, dim, a.shape[dim], negative=True)
+        dim += spare if k is Ellipsis else _takes(k)
+        entries.append(k)
+    return tuple(entries) if type(index) is tuple else entries[0]
 
 
 def _entry(k: Any) -> Any:
@@ -56,7 +87,8 @@ def _entry(k: Any) -> Any:
 
 
 def _numbers(k: Any) -> Any:
-    return [_numbers(e) for e in k] if isinstance(k, (list, tuple, range)) else raw(k)
+    k = raw(k)
+    return [_numbers(e) for e in k] if isinstance(k, (list, tuple, range)) else host(k) if is_array(k) else k
 
 
 def is_basic(index: Index) -> bool:
@@ -115,6 +147,6 @@ def check_range(index: Any, dim: int, size: int, negative: bool = False,
                 error: type[Exception] = IndexError) -> None:
     """Raise the error, naming the first index outside [0, size) (or [-size, size)), the dim and its size."""
     index = np.asarray(index) if isinstance(index, int) else index
-    wrong = index[(index < (-size if negative else 0)) | (index >= size)].reshape(-1)
-    if wrong.size:
-        raise error(f"index {wrong[0]} is out of bounds for dimension {dim} with size {size}")
+    wrong = (index < (-size if negative else 0)) | (index >= size)
+    if late.found(wrong, error, "index is out of bounds"):
+        raise error(f"index {host(index[wrong]).reshape(-1)[0]} is out of bounds for dimension {dim} with size {size}")

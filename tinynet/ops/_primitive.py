@@ -27,7 +27,7 @@ from tinynet.autograd.fit import fit_broadcast, zeros_where_unused
 from tinynet.autograd.graph import Node, Pick
 from tinynet.autograd.modes import modes, set_grad_enabled
 from tinynet.autograd.variable import Variable, raw, wrap
-from tinynet.device import backend, settle
+from tinynet.device import backend, beside, device_of, settle, together
 from tinynet.dtypes import promote
 from tinynet.errors import broadcast_error, check_dims
 
@@ -146,7 +146,7 @@ class Primitive:
         arrays: list[Any] = []
         places: list[Any] = []
         key, tensors, dtypes, plain = 1, 0, set(), True
-        xp: Any = None  # the array module: that of the first array
+        away: Any = None  # an array that is not NumPy's
         for a in args:
             x, p = a, None
             if isinstance(a, Variable):
@@ -154,24 +154,34 @@ class Primitive:
                 tensors += 1
             if type(x) is ndarray:
                 dtypes.add(x.dtype)
-                xp = xp or np
             elif hasattr(x, "dtype"):
                 dtypes.add(x.dtype)
-                xp, plain = xp or backend(x), plain and x is not a
+                plain = plain and x is not a
+                away = away if away is not None or isinstance(x, np.generic) else x
             elif type(x) is not float and type(x) is not int:
                 plain = False
             arrays.append(x)
             places.append(p)
             key += key + (p is not None)
-        xp = xp or np
         if self.dims is not None and options.get("dim") is not None:
             options["dim"] = check_dims(options["dim"], getattr(arrays[0], "ndim", 0) + self.dims)
         if self.elementwise and not plain:
             self._check_operands(arrays)
         if self.elementwise and tensors and (not plain or len(dtypes) > 1 or any(d.kind != "f" for d in dtypes)):
             arrays = promote(arrays, self.to_float)
+        if away is not None:
+            together(self.name, arrays)
+            if any(p is not None and type(x) is ndarray for x, p in zip(arrays, places, strict=True)):
+                there = device_of(away)  # what has no axes may come from the CPU, and wants its gradient there
+                moved = [a.to(there) if isinstance(a, Variable) else a for a in args]  # type: ignore[attr-defined]
+                return self(*moved, **options)
+            arrays = [x.item() if type(x) is ndarray else x for x in arrays]
         try:
-            out = self.forward(xp, *arrays, **options)
+            if away is None:
+                out = self.forward(np, *arrays, **options)
+            else:
+                with beside(away):
+                    out = self.forward(backend(away), *arrays, **options)
         except (ValueError, TypeError, AttributeError) as e:
             raise self._explain(e, args, arrays, options) from None
         if not tensors:  # called by a rule on raw arrays

@@ -5,11 +5,12 @@ import math
 from typing import Any
 
 from tinynet import kernels
+from tinynet.autograd.variable import raw
 from tinynet.dtypes import as_dtype, name
 from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import where
-from tinynet.ops.elementwise import cast, clone, erf, exp, expm1, sigmoid, tanh
+from tinynet.ops.elementwise import cast, clone, exp, expm1, sigmoid, tanh
 from tinynet.ops.inplace import write
 from tinynet.ops.joining import split_with_sizes
 from tinynet.ops.piecewise import abs_, clamp_max
@@ -28,6 +29,12 @@ def relu(xp: Any, input: Any) -> Any:
 
 
 @primitive
+def relu_grad(xp: Any, g: Any, y: Any) -> Any:
+    """g where y is positive, else 0: the gradient before a ReLU whose result is y."""
+    return kernels.run("relu_grad", xp, g, y)
+
+
+@primitive
 def softmax_(xp: Any, input: Any, *, dim: Any) -> Any:
     """exp(input) / Σ exp(input) along dim."""
     return kernels.run("softmax", xp, input, dim=dim)
@@ -39,7 +46,8 @@ def log_softmax_(xp: Any, input: Any, *, dim: Any) -> Any:
     return kernels.run("log_softmax", xp, input, dim=dim)
 
 
-relu.vjp(input=lambda g, out: where(out <= 0, 0.0, g))
+relu.vjp(input=lambda g, out: relu_grad(g, raw(out)))  # where it is positive does not depend on how large it is
+relu_grad.vjp(g=lambda u, y: relu_grad(u, raw(y)))
 softmax_.vjp(input=lambda g, out, dim: out * (g - (g * out).sum(axis=dim, keepdims=True)))
 log_softmax_.vjp(input=lambda g, out, dim: g - exp(out) * g.sum(axis=dim, keepdims=True))
 
@@ -167,6 +175,24 @@ def logsigmoid(input: Any) -> Any:
     return -softplus_(-input, beta=1.0, threshold=math.inf)
 
 
+@primitive
+def gelu_(xp: Any, input: Any) -> Any:
+    """input · Φ(input)."""
+    return kernels.run("gelu", xp, input)
+
+
+@primitive
+def gelu_grad(xp: Any, g: Any, input: Any) -> Any:
+    """g (Φ(input) + input φ(input)), φ(x) = e^(-x²/2) / √(2π) being the slope of Φ."""
+    return kernels.run("gelu_grad", xp, g, input)
+
+
+gelu_.vjp(input=lambda g, input: gelu_grad(g, input))
+gelu_grad.vjp(
+    g=lambda u, input: gelu_grad(u, input),
+    input=lambda u, g, input: u * g * (exp(input * input * -0.5) * (2 - input * input) * (1 / math.sqrt(2 * math.pi))))
+
+
 def gelu(input: Any, *, approximate: str = "none") -> Any:
     """input · Φ(input), Φ(x) = (1 + erf(x / √2)) / 2 being the chance that a normal number is smaller; with
     approximate='tanh' Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2. Hendrycks & Gimpel, 2016.
@@ -176,7 +202,7 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
     """
     check_float("gelu", input)
     if approximate == "none":
-        return input * (erf(input * math.sqrt(0.5)) + 1) * 0.5
+        return gelu_(input)
     if approximate != "tanh":
         raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate!r}")
     return input * (tanh((input + input * input * input * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5

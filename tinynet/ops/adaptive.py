@@ -4,8 +4,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from tinynet.autograd.variable import raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import Array, name
@@ -24,6 +22,12 @@ def windows(n: int, m: int) -> list[tuple[int, int]]:
     """Where m windows over n elements begin and end: i from ⌊i n / m⌋ up to ⌈(i + 1) n / m⌉. They overlap where m does
     not divide n. Window i of these holds element p just if window p of windows(m, n) holds element i."""
     return [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+
+
+def _ends(xp: Any, n: int, m: int) -> tuple[Array, Array]:
+    """The same, as two arrays."""
+    k = xp.arange(m)
+    return k * n // m, -(-(k + 1) * n // m)
 
 
 @primitive
@@ -47,12 +51,14 @@ adaptive_sum.vjp(a=lambda g, a_shape, size: adaptive_sum(g, size=a_shape[-len(si
 
 def adaptive_avg(input: Any, size: Shape) -> Any:
     """The means of size[0] × size[1] × … windows over the last axes of input."""
-    counts: Any = 1
+    xp = backend(raw(input))
+    counts: Any = None
     for n, m in zip(input.shape[-len(size):], size, strict=True):
-        counts = np.multiply.outer(counts, [end - first for first, end in windows(n, m)])
+        first, end = _ends(xp, n, m)
+        counts = end - first if counts is None else counts[..., None] * (end - first)
     dtype = WIDE.get(input.dtype, input.dtype)  # half precision is added up in single
     total = adaptive_sum(cast(input, dtype=dtype) if dtype != input.dtype else input, size=size)
-    mean = total / wrap(backend(raw(total)).asarray(counts, dtype))
+    mean = total / wrap(counts.astype(dtype))
     return mean if dtype == input.dtype else cast(mean, dtype=input.dtype)
 
 
@@ -101,25 +107,26 @@ def _adaptive_max(op: str, axes: int, input: Any, output_size: Any, return_indic
     """max_pool2d of an image in which all windows are apart and of one size: the shorter read their last row or column
     once more, which changes no maximum."""
     size = _check(op, axes, input, output_size)
-    x = as_images(input, axes)
-    rows, columns = (_apart(n, m) for n, m in zip(x.shape[2:], (1, *size)[-2:], strict=True))
+    x, xp = as_images(input, axes), backend(raw(input))
+    rows, columns = (_apart(xp, n, m) for n, m in zip(x.shape[2:], (1, *size)[-2:], strict=True))
     kernel = rows.shape[1], columns.shape[1]
-    pixels = np.ix_(rows.reshape(-1), columns.reshape(-1))
+    pixels = xp.ix_(rows.reshape(-1), columns.reshape(-1))
     apart = x if (rows.size, columns.size) == x.shape[2:] else getitem(x, index=(..., *pixels))
     values, numbers = max_pool2d_(apart, kernel_size=kernel, stride=kernel, padding=(0, 0), dilation=(1, 1),
                                   ceil_mode=False)
     if not return_indices:
         return like(values, input, axes)
-    seen = backend(raw(x)).asarray(pixels[0] * x.shape[3] + pixels[1]).reshape(-1)
+    seen = (pixels[0] * x.shape[3] + pixels[1]).reshape(-1)
     return like(values, input, axes), like(wrap(seen[raw(numbers)]), input, axes)
 
 
-def _apart(n: int, m: int) -> Array:
+def _apart(xp: Any, n: int, m: int) -> Array:
     """Row i: the elements of window i of m over n, the last one again where it is shorter than the longest."""
     if not m:
-        return np.zeros((0, 1), int)
-    first, end = np.array(windows(n, m), int).T
-    return np.minimum(first[:, None] + np.arange((end - first).max()), end[:, None] - 1)
+        return xp.zeros((0, 1), int)
+    first, end = _ends(xp, n, m)
+    longest = max(b - a for a, b in windows(n, m))
+    return xp.minimum(first[:, None] + xp.arange(longest), end[:, None] - 1)
 
 
 def _check(op: str, axes: int, input: Any, output_size: Any) -> Shape:

@@ -8,12 +8,12 @@ import numpy as np
 
 from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
-from tinynet.autograd.variable import raw, wrap
+from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import bool_, float32, name
 from tinynet.errors import check_tensor
 from tinynet.ops._dims import WIDE, Shape
-from tinynet.ops._primitive import primitive
+from tinynet.ops._primitive import from_plain, primitive
 from tinynet.ops.activation import softmax_
 from tinynet.ops.discrete import where
 from tinynet.ops.dropout import dropout
@@ -24,44 +24,28 @@ from tinynet.ops.shape import expand, mT
 _NAME = "scaled_dot_product_attention"
 
 
-# ---- the primitives: query (…, L, E), key (…, S, E), value (…, S, F), all with the same leading axes
-@primitive(outputs="out probs", hidden=1)
+# ---- the primitive: query (…, L, E), key (…, S, E), value (…, S, F), all with the same leading axes
+@primitive(outputs="out tops totals", hidden=2)
 def attention_(xp: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, causal: bool) -> Any:
-    """probs value, for probs = softmax(scale query keyᵀ + mask), and probs, which the gradient wants."""
+    """probs value, for probs = softmax(scale query keyᵀ + mask), and what the gradient makes probs of."""
     return kernels.run("attention", xp, query, key, value, mask, scale=scale, causal=causal)
 
 
-@primitive(outputs="dq dk dv ds")
-def attention_grad(xp: Any, g: Any, of_probs: Any, query: Any, key: Any, value: Any, probs: Any, *,
-                   scale: float) -> Any:
-    """The gradients of query, key, value and of the scores, when those of attention's outputs are g and of_probs."""
-    return kernels.run("attention_grad", xp, g, of_probs, query, key, value, probs, scale=scale)
+def _rule(g: Any, wanted: list[bool], query: Any, key: Any, value: Any, mask: Any, tops: Any, totals: Any, scale: float,
+          causal: bool) -> list[Any]:
+    if not isinstance(g[0], Variable):
+        *grads, ds = kernels.run("attention_grad", backend(query), g[0], query, key, value, mask, tops, totals,
+                                 scale=scale, causal=causal, scores=wanted[3])
+        return [*grads, unbroadcast(ds, mask.shape) if wanted[3] else None]
 
+    def plainly(query: Any, key: Any, value: Any, mask: Any = mask) -> Any:
+        return matmul(_probabilities(query, key, mask, scale, causal), value)
 
-def _rule(g: Any, wanted: list[bool], query: Any, key: Any, value: Any, mask_shape: Shape, probs: Any,
-          scale: float) -> list[Any]:
-    of_out, of_probs = g  # the probabilities have one of their own when a derivative is differentiated
-    dq, dk, dv, ds = attention_grad(of_out, of_probs, query, key, value, probs, scale=scale)
-    return [dq, dk, dv, unbroadcast(ds, mask_shape) if wanted[3] else None]
-
-
-def _rule_of_grad(u: Any, wanted: list[bool], g: Any, of_probs: Any, query: Any, key: Any, value: Any, probs: Any,
-                  ds: Any, scale: float) -> list[Any]:
-    """With dp = g valueᵀ + of_probs: dq = scale ds key, dk = scale dsᵀ query, dv = probsᵀ g, and
-    ds = probs (dp - Σ probs dp), a symmetric map of dp."""
-    of_dq, of_dk, of_dv, of_ds = u
-    t = of_ds + (matmul(of_dq, mT(key)) + matmul(query, mT(of_dk))) * scale  # all that ds is to change by
-    dp = matmul(g, mT(value))
-    dp = dp if of_probs is None else dp + of_probs
-    mean_t, mean_dp = ((probs * x).sum(axis=-1, keepdims=True) for x in (t, dp))
-    of_dp = probs * (t - mean_t)
-    return [matmul(of_dp, value) + matmul(probs, of_dv), of_dp,
-            matmul(ds, of_dk) * scale, matmul(mT(ds), of_dq) * scale, matmul(mT(of_dp), g),
-            t * (dp - mean_dp) - dp * mean_t + matmul(g, mT(of_dv))]
+    given = [query, key, value, mask][:3 + wanted[3]]
+    return [*from_plain(plainly)(g[0], wanted[:len(given)], *given), None][:4]
 
 
 attention_.vjp_all(_rule)
-attention_grad.vjp_all(_rule_of_grad)
 
 
 # ---- what users call
@@ -91,11 +75,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
     query, key, value = (_made(t, (*lead, *t.shape[-2:]), WIDE.get(dtype, dtype)) for t in (query, key, value))
     scale = _scale(query) if scale is None else float(scale)
     if dropout_p:
-        mask = wrap(backend(raw(query)).tri(query.shape[-2], key.shape[-2], dtype=bool)) if is_causal else mask
-        scores = _scores(query, key, mask, scale)
-        blind = (scores == -math.inf).all(axis=-1, keepdims=True)  # queries that may see no key
-        probs = where(blind, 0.0, softmax_(where(blind, 0.0, scores), dim=-1))
-        out = matmul(dropout(probs, dropout_p), value)
+        out = matmul(dropout(_probabilities(query, key, mask, scale, is_causal), dropout_p), value)
     else:
         out = attention_(query, key, value, mask, scale=scale, causal=is_causal)
     return _made(out, out.shape, dtype)
@@ -112,6 +92,16 @@ def attention_weights(query: Any, key: Any, mask: Any = None) -> Any:
 def as_bias(allowed: Any, dtype: Any) -> Any:
     """A mask of bools as numbers to add: 0 for True, -∞ for False."""
     return cast(where(allowed, 0.0, -math.inf), dtype=dtype)
+
+
+def _probabilities(query: Any, key: Any, mask: Any, scale: float, causal: bool) -> Any:
+    """softmax(scale query keyᵀ + mask), 0 for a query that may see no key."""
+    scores = _scores(query, key, mask, scale)
+    if causal:
+        seen = backend(raw(query)).tri(*scores.shape[-2:], dtype=bool)
+        scores = scores + as_bias(wrap(seen), query.dtype)
+    blind = (scores == -math.inf).all(axis=-1, keepdims=True)
+    return where(blind, 0.0, softmax_(where(blind, 0.0, scores), dim=-1))
 
 
 def _scores(query: Any, key: Any, mask: Any, scale: float) -> Any:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.autograd.variable import Variable, raw, wrap
-from tinynet.device import backend
-from tinynet.device import device as device_
+from tinynet.device import array_module, backend, beside, host, is_array, placed
 from tinynet.dtypes import SUPPORTED, Array, DType, as_dtype, bool_, get_default_dtype, int64, name
 from tinynet.dtypes import result_type as common_dtype
 from tinynet.ops.elementwise import cast
@@ -25,13 +24,6 @@ PLAIN: dict[type, Any] = {bool: lambda: bool_, int: lambda: int64, float: get_de
 
 
 # ---- what every creator shares
-def module_of(device: Any) -> Any:
-    """The array module of a device. (The CPU is the only one; an unknown device raises here.)"""
-    if device is not None:
-        device_(device)
-    return np
-
-
 def finish(array: Array, requires_grad: bool = False) -> Any:
     """The tensor of a new array, a leaf of the graph if asked for."""
     t = wrap(array)
@@ -76,11 +68,16 @@ def array_of(function: str, input: Any) -> Array:
 def number(what: str, x: Any) -> Any:
     """A Python number, of a number or a 0-d tensor."""
     x = raw(x)
-    if hasattr(x, "item") and np.ndim(x) == 0:
+    if hasattr(x, "item") and x.ndim == 0:
         x = x.item()
     if not isinstance(x, (bool, int, float)):
         raise TypeError(f"{what} must be Number, not {type(x).__name__}")
     return x
+
+
+def array_in(data: Any) -> Array:
+    """The array of a tensor, an array itself, or what NumPy makes of something else."""
+    return data.array if isinstance(data, Variable) else data if is_array(data) else np.asarray(data)
 
 
 def store(numbers: Any, dtype: DType) -> Array:
@@ -109,13 +106,16 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     tensor([[1.0000, 2.5000],
             [3.0000, 4.0000]])
     """
-    module_of(device)
+    array_module(device)
     target = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Variable) or hasattr(data, "__array__"):
-        a = checked(data.array if isinstance(data, Variable) else np.asarray(data))
-        return finish(backend(a).array(a, target or a.dtype), requires_grad)
+        a = checked(array_in(data))
+        moved = placed(a, device)
+        with beside(moved):
+            a = backend(moved).array(moved, target or a.dtype)
+        return finish(a, requires_grad)
     flat, shape = flatten(data)
-    return finish(store(flat, target or dtype_of(flat)).reshape(shape), requires_grad)
+    return finish(placed(store(flat, target or dtype_of(flat)).reshape(shape), device), requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
@@ -124,13 +124,14 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     >>> a = np.zeros(2); tn.as_tensor(a)[0] = 1; a
     array([1., 0.])
     """
-    module_of(device)
+    array_module(device)
+    if is_array(data) and (dtype is None or as_dtype(dtype) == data.dtype):
+        data = from_numpy(data) if isinstance(data, np.ndarray) else wrap(checked(data).view())
     if isinstance(data, Variable):
+        data = data if device is None else data.to(device)  # type: ignore[attr-defined]
         same = dtype is None or as_dtype(dtype) == data.array.dtype
         return data if same else cast(data, dtype=as_dtype(dtype))
-    if isinstance(data, np.ndarray) and (dtype is None or as_dtype(dtype) == data.dtype):
-        return from_numpy(data)
-    return tensor(data, dtype=dtype)
+    return tensor(data, dtype=dtype, device=device)
 
 
 def from_numpy(ndarray: Array) -> Any:
@@ -183,7 +184,7 @@ def flatten(data: Any) -> tuple[list[Any], Shape]:
 
 def nested(x: Any) -> bool:
     """Whether x has a length of its own."""
-    return isinstance(x, (list, tuple, range)) or (isinstance(x, np.ndarray) and x.ndim > 0)
+    return isinstance(x, (list, tuple, range)) or (is_array(x) and x.ndim > 0)
 
 
 def leaf_number(x: Any, depth: int) -> Any:
@@ -191,6 +192,7 @@ def leaf_number(x: Any, depth: int) -> Any:
     if nested(x):
         raise TypeError(f"expected a number at dim {depth}, as its neighbours are, got {x!r}")
     x = raw(x)
+    x = host(x) if is_array(x) else x
     if isinstance(x, (np.generic, np.ndarray)):
         if x.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars; "
@@ -220,7 +222,7 @@ def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     >>> tn.zeros(2, dtype=tn.int64)
     tensor([0, 0])
     """
-    return finish(module_of(device).zeros(size_of("zeros", sizes, size), float_or(dtype)), requires_grad)
+    return finish(array_module(device).zeros(size_of("zeros", sizes, size), float_or(dtype)), requires_grad)
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
@@ -230,7 +232,7 @@ def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     >>> tn.ones((1, 2))
     tensor([[1., 1.]])
     """
-    return finish(module_of(device).ones(size_of("ones", sizes, size), float_or(dtype)), requires_grad)
+    return finish(array_module(device).ones(size_of("ones", sizes, size), float_or(dtype)), requires_grad)
 
 
 def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
@@ -240,7 +242,7 @@ def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None,
     >>> tn.empty(2, 3).shape
     (2, 3)
     """
-    return finish(module_of(device).empty(size_of("empty", sizes, size), float_or(dtype)), requires_grad)
+    return finish(array_module(device).empty(size_of("empty", sizes, size), float_or(dtype)), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
@@ -254,15 +256,17 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
         raise TypeError(f"full(): argument 'size' must be tuple of ints, not {type(size).__name__}")
     value = number("full(): argument 'fill_value'", fill_value)
     value = store(value, dtype_of([value]) if dtype is None else as_dtype(dtype))
-    return finish(module_of(device).full(size_of("full", (size,)), value), requires_grad)
+    return finish(array_module(device).full(size_of("full", (size,)), value.item(), value.dtype), requires_grad)
 
 
 def _like(function: str, input: Any, fill: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
-    module_of(device)
+    array_module(device)
     a = array_of(function, input)
-    out = backend(a).empty_like(a, a.dtype if dtype is None else as_dtype(dtype))
+    with beside(a):
+        out = backend(a).empty_like(a, a.dtype if dtype is None else as_dtype(dtype))
     if fill is not None:
-        out[...] = store(fill, out.dtype)
+        out[...] = store(fill, out.dtype).item()
+    out = placed(out, device)
     return finish(out, requires_grad)
 
 
@@ -329,7 +333,7 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = No
     if (high - low) * by < 0:
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: {low}, {high}, {by}")
     n = math.ceil((high - low) / by) if target.kind == "f" else -((low - high) // by)
-    return finish((low + by * module_of(device).arange(n)).astype(target), requires_grad)
+    return finish((low + by * array_module(device).arange(n)).astype(target), requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
@@ -345,7 +349,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
         raise RuntimeError(f"number of steps must be non-negative, got {n}")
     if target == bool_:
         raise NotImplementedError("linspace is not implemented for bool")
-    return finish(module_of(device).linspace(low, high, n).astype(target), requires_grad)
+    return finish(array_module(device).linspace(low, high, n).astype(target), requires_grad)
 
 
 # ---- matrices and grids
@@ -361,7 +365,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
     for what, k in (("n", rows), ("m", columns)):
         if k < 0:
             raise RuntimeError(f"{what} must be greater or equal to 0, got {k}")
-    return finish(module_of(device).eye(rows, columns, dtype=float_or(dtype)), requires_grad)
+    return finish(array_module(device).eye(rows, columns, dtype=float_or(dtype)), requires_grad)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
@@ -409,7 +413,7 @@ def _triangle(below: bool, row: int, col: int, offset: int, dtype: Any, device: 
     for what, n in (("row", row), ("col", col)):
         if whole(f"argument '{what}'", n) < 0:
             raise RuntimeError(f"{what} must be non-negative, got {n}")
-    xp = module_of(device)
+    xp = array_module(device)
     mask = xp.tri(row, col, offset, dtype=bool) if below else ~xp.tri(row, col, offset - 1, dtype=bool)
     return wrap(xp.stack(xp.nonzero(mask)).astype(as_dtype(dtype)))
 

@@ -74,7 +74,8 @@ def recurrence(xp: Any, a: Array, b: Array, *, dim: int, reverse: bool = False) 
 def _running(op: str, a: Array, dim: int, dtype: Any) -> Array:
     one_dim(op, dim)
     a, out = summands(a, dtype)
-    result = getattr(a, op)(dim, dtype=float64 if out.kind == "f" else out)
+    line = a if a.ndim else a.reshape(1)
+    result = getattr(line, op)(dim, dtype=float64 if out.kind == "f" else out)
     return result.reshape(a.shape).astype(out, copy=False)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import kernels
+from tinynet.autograd.variable import Variable
+from tinynet.device import backend
 from tinynet.errors import check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import where
@@ -36,6 +38,10 @@ def _run(xp: Any, input: Any, weight: Any, bias: Any, relu: bool) -> Any:
 
 
 def _before_relu(g: Any, wanted: list[bool], input: Any, weight: Any, out: Any) -> list[Any]:
+    if not isinstance(g, Variable):  # all three at once; what follows is for derivatives of derivatives
+        dx, dw, db = kernels.run("linear_grad", backend(g), tall(g), tall(input), weight, tall(out),
+                                 wanted=(*wanted, False)[:3])
+        return [dx if dx is None else dx.reshape(input.shape), dw, db][:len(wanted)]
     g = where(out <= 0, 0.0, g)
     return [matmul(g, weight) if wanted[0] else None, linear_weight_grad(g, input) if wanted[1] else None,
             tall(g).sum(axis=0) if wanted[2:] == [True] else None]

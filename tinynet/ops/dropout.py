@@ -5,11 +5,11 @@ import warnings
 from typing import Any
 
 from tinynet.autograd.variable import raw, wrap
-from tinynet.device import backend
+from tinynet.device import device_of
 from tinynet.dtypes import float32, name
 from tinynet.errors import check_tensor
+from tinynet.ops._streams import stream
 from tinynet.ops.inplace import write
-from tinynet.ops.sampling import stream
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -56,7 +56,7 @@ def _dropped(op: str, input: Any, p: float, training: bool, inplace: bool, mask_
     if input.dtype.kind != "f":
         raise RuntimeError(f"{op}: result type Float can't be cast to the desired output type {name(input.dtype)}: use "
                            f"input.float()")
-    kept = stream(None).random(mask_shape(input.shape), dtype=float32) >= p
-    mask = backend(raw(input)).asarray(kept / (1 - p) if p < 1 else kept, dtype=input.dtype)
-    out = input * wrap(mask)
+    kept = stream(None, device_of(raw(input))).random(mask_shape(input.shape), dtype=float32) >= p
+    mask = kept / (1 - p) if p < 1 else kept
+    out = input * wrap(mask.astype(input.dtype))
     return write(input, out, own=True) if inplace else out

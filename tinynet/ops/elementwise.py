@@ -1,15 +1,19 @@
 """Pointwise arithmetic and functions. Operands broadcast, and promote as PyTorch's do; every gradient is a line."""
 from __future__ import annotations
 
+import functools
+import importlib
 import math
 from typing import Any
 
 import numpy as np
 
+from tinynet import late
 from tinynet.ops._primitive import primitive
-from tinynet.ops.discrete import eq, ge, logical_and, trunc, where
+from tinynet.ops.discrete import eq, ge, logical_and, not_of, trunc, where
 
-_erf: Any = None  # scipy's, fetched on first use: importing it is slow
+_ZERO = "ZeroDivisionError: an integer is divided by zero; convert to a float dtype for inf or nan"
+_NEGATIVE = "pow: Integers to negative integer powers are not allowed."
 
 
 # ---- arithmetic
@@ -36,6 +40,8 @@ def neg(xp, a):
     >>> tn.neg(tn.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
+    if xp is not np:
+        not_of("b", "neg", xp, a)  # CuPy would do something
     return xp.negative(a)
 
 
@@ -56,6 +62,8 @@ def sub(xp, a, b, *, alpha=1):
     >>> tn.sub(tn.tensor([1.0, 2.0]), 1)
     tensor([0., 1.])
     """
+    if xp is not np:
+        not_of("b", "sub", xp, a, b)
     return xp.subtract(a, b) if alpha == 1 else xp.subtract(a, _scaled(xp, a, b, alpha))
 
 
@@ -116,12 +124,21 @@ def pow_(xp, a, exponent):
     """
     if isinstance(exponent, int) and exponent == 2:
         return xp.multiply(a, a)
+    if xp is not np and a.dtype.kind != "f":
+        _no_negative_power(exponent)
     return xp.power(a, exponent)
 
 
 def _no_integer_zero(xp: Any, a: Any, b: Any) -> None:
-    if xp.result_type(a, b).kind != "f" and not xp.all(b):
-        raise RuntimeError("ZeroDivisionError: an integer is divided by zero; convert to a float dtype for inf or nan")
+    if xp.result_type(a, b).kind != "f" and (late.found(b == 0, RuntimeError, _ZERO) if hasattr(b, "dtype") else not b):
+        raise RuntimeError(_ZERO)
+
+
+def _no_negative_power(exponent: Any) -> None:
+    """NumPy says so itself."""
+    negative = exponent < 0
+    if late.found(negative, RuntimeError, _NEGATIVE) if hasattr(negative, "dtype") else negative:
+        raise RuntimeError(_NEGATIVE)
 
 
 def _slope_of_power(g, a, exponent):
@@ -162,7 +179,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"{rounding_mode!r}")
     whole = trunc(true_divide(input, other))
-    kinds = {getattr(x, "dtype", np.asarray(x).dtype).kind for x in (input, other)}
+    kinds = {x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind for x in (input, other)}
     return whole if "f" in kinds else cast(whole, dtype=add(input, other).dtype)
 
 
@@ -398,10 +415,13 @@ def erf(xp, a):
     >>> tn.erf(tn.tensor([0.0, 1.0]))
     tensor([0.0000, 0.8427])
     """
-    global _erf
-    if _erf is None:
-        from scipy.special import erf as _erf
-    return _erf(a).astype(a.dtype, copy=False)  # scipy computes float16 in float32
+    return _special(xp).erf(a).astype(a.dtype, copy=False)  # scipy computes float16 in float32
+
+
+@functools.cache
+def _special(xp: Any) -> Any:
+    """SciPy's functions for this kind of arrays, fetched on first use: importing them is slow."""
+    return importlib.import_module("scipy.special" if xp is np else "cupyx.scipy.special")
 
 
 sin.vjp(a=lambda g, a: g * cos(a))

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.variable import raw, replay, wrap
-from tinynet.device import backend
+from tinynet.device import backend, host
 from tinynet.dtypes import Array, DType, int64, name
 from tinynet.errors import check_dim, check_tensor
 from tinynet.ops._index import ALL, Index, check_range, complain, window
+from tinynet.ops._index import index_of as index_of
 from tinynet.ops._index import is_basic as is_basic
 from tinynet.ops._index import plain_index as plain_index
 from tinynet.ops._primitive import primitive
@@ -58,7 +60,7 @@ def set_at(xp: Any, a: Array, v: Array, *, index: Index, accumulate: bool = Fals
         complain(index, a.shape)
         raise
     except ValueError:
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(np.shape(v))} cannot be broadcast "
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(getattr(v, 'shape', ()))} cannot be broadcast "
                            f"to indexing result of shape {list(getitem(a, index=index).shape)}") from None
     return out
 
@@ -67,7 +69,7 @@ def _store(xp: Any, out: Array, v: Array, index: Index, add: bool) -> None:
     if not is_basic(index):
         out, index = window(out, index)
     if add:
-        xp.add.at(out, index, v)
+        kernels.run("scatter_add", xp, out, v, index=index)
     else:
         out[index] = v
 
@@ -113,7 +115,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
         raise RuntimeError("Index put requires the source and destination dtypes match, got "
                            f"{name(input.dtype)} for the destination and {name(values.dtype)} for the "
                            "source.")
-    return set_at(input, values, index=plain_index(tuple(indices)), accumulate=accumulate)
+    return set_at(input, values, index=index_of(raw(input), tuple(indices)), accumulate=accumulate)
 
 
 # ---- one index for each element: gather and scatter
@@ -141,7 +143,7 @@ def add_along(xp: Any, g: Array, index: Array, *, dim: int, shape: Shape) -> Arr
     if index.ndim and index.shape[dim] == 1:  # no place is named twice, and assignment is faster
         _line(out)[_mesh(xp, index, dim)] = g
     else:
-        xp.add.at(_line(out), _mesh(xp, index, dim), g)
+        kernels.run("scatter_add", xp, _line(out), g, index=_mesh(xp, index, dim))
     return out
 
 
@@ -349,7 +351,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
         input, repeats = wrap(xp.arange(len(input))), input
     if dim is None:
         input, dim = input.reshape((-1,)), 0
-    dim, counts = check_dim(dim, input.ndim), np.asarray(raw(repeats))
+    dim, counts = check_dim(dim, input.ndim), host(raw(repeats))  # how long the result is, the processor must know
     n = input.shape[dim]
     if counts.dtype not in ("int64", "int32") or counts.ndim > 1:
         raise RuntimeError("repeats has to be a number or a vector of int64, got "
@@ -359,7 +361,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
                            f"{counts.size} and input.size({dim}) = {n}")
     if (counts < 0).any():
         raise RuntimeError(f"repeats can not be negative, got {counts.min()}")
-    rows = xp.repeat(xp.arange(n), counts)
+    rows = xp.asarray(np.repeat(np.arange(n), counts))
     if output_size not in (None, len(rows)):
         raise RuntimeError(f"allocated size does not match required size: output_size {output_size}, not "
                            f"{len(rows)}")

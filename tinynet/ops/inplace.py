@@ -14,6 +14,7 @@ from tinynet.autograd.graph import Leaf, Node, user_line
 from tinynet.autograd.modes import modes
 from tinynet.autograd.variable import Variable, wrap
 from tinynet.autograd.writes import writes
+from tinynet.device import device_of, is_array, together, writeable
 from tinynet.ops._primitive import Primitive
 from tinynet.ops.elementwise import cast
 from tinynet.ops.index import put
@@ -32,7 +33,11 @@ def write(target: Any, new: Any, own: bool = False) -> Any:
     node = new.place if own and isinstance(new.place, Node) else None
     if node and type(node.args) is list and node.args[0] is target.array:
         node.args[0] = target.array.copy()  # this very op saved what it overwrites
-    target.array[...] = new.array
+    value = new.array
+    if type(value) is not type(target.array):
+        together("an in-place op", (target.array, value))
+        value = value.item()  # it has no axes: a number goes to the GPU with the command
+    target.array[...] = value
     date = writes.record(target.array, user_line() if modes.anomaly else None)
     if record is None or (root.place is None and new.place is None):
         return target
@@ -74,7 +79,7 @@ def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None
     if target.array.size and any(s == 0 and n > 1 for s, n in zip(target.array.strides, shape, strict=True)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
-    if not target.array.flags.writeable:
+    if not writeable(target.array):
         raise RuntimeError("this tensor shares the memory of a read-only array; clone() it to write")
 
 
@@ -121,11 +126,18 @@ def view_in_place(op: Callable[..., Any]) -> Callable[..., Any]:
     return _twin(method, op, "this tensor itself is from now on seen so. Returns it.")
 
 
+def nearby(value: Any, target: Any) -> Any:
+    """A value to be written into target, from wherever it is."""
+    there = type(value.array) is type(target.array) or not (value.ndim or value.place)
+    return value if there else value.to(device_of(target.array))
+
+
 def scalar_or_tensor(value: Any, like: Any) -> Any:
     """A value to be written into `like`: a tensor as it is, anything else as one of like's dtype."""
     if isinstance(value, Variable):
         return value
     try:
-        return Variable.public(np.asarray(value).astype(like.dtype, copy=False))
+        array = value if is_array(value) else np.asarray(value)
+        return Variable.public(array.astype(like.dtype, copy=False))
     except (TypeError, ValueError):
         raise TypeError(f"can't assign a {type(value).__name__} to a tensor of {like.dtype}: {value!r}") from None

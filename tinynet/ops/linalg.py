@@ -1,14 +1,16 @@
 """tn.linalg: inverses, determinants, factorizations and norms; leading axes are a batch."""
 from __future__ import annotations
 
+import importlib
 import math
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.variable import raw
-from tinynet.device import backend
+from tinynet.device import backend, host
 from tinynet.dtypes import Array, as_dtype, float16, name
 from tinynet.errors import broadcast_error, check_dims
 from tinynet.ops._dims import kept
@@ -54,12 +56,18 @@ def _check(op: str, A: Any, square: bool = True) -> None:
 
 def _which(bad: Array) -> str:
     """Where in a batch the first bad matrix stands."""
+    bad = host(bad)
     return f"(Batch element {', '.join(map(str, np.argwhere(bad)[0]))}): " if bad.ndim and bad.any() else ""
 
 
 def _singular(xp: Any, op: str, A: Array) -> NoReturn:
     which = _which(xp.linalg.slogdet(A)[0] == 0)
     raise LinAlgError(f"linalg.{op}: {which}the input matrix is singular (rows linearly dependent)") from None
+
+
+def _raising(xp: Any) -> Any:
+    """While this is open, CuPy waits for what a factorization says of itself, and raises LinAlgError, as NumPy does."""
+    return nullcontext() if xp is np else importlib.import_module("cupyx").errstate(linalg="raise")
 
 
 # ---- inverses and linear systems
@@ -73,7 +81,8 @@ def inv(xp: Any, A: Array) -> Array:
     """
     _check("inv", A)
     try:
-        return xp.linalg.inv(A)
+        with _raising(xp):
+            return xp.linalg.inv(A)
     except np.linalg.LinAlgError:
         _singular(xp, "inv", A)
 
@@ -84,8 +93,11 @@ inv.vjp(A=lambda g, out: -matmul(mT(out), matmul(g, mT(out))))
 @primitive
 def solve_(xp: Any, A: Array, B: Array) -> Array:
     """X with A X = B, of matrices; leading axes broadcast."""
+    lead = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])  # which NumPy would do, and CuPy does not
+    A, B = (x if x.shape[:-2] == lead else xp.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (A, B))
     try:
-        return xp.linalg.solve(A, B)
+        with _raising(xp):
+            return xp.linalg.solve(A, B)
     except np.linalg.LinAlgError:
         _singular(xp, "solve", A)
 
@@ -186,12 +198,13 @@ def cholesky_(xp: Any, A: Array) -> Array:
     """The lower triangular L with A = L L^T, from the lower triangle of A."""
     _check("cholesky", A)
     try:
-        return xp.linalg.cholesky(A)
+        with _raising(xp):
+            return xp.linalg.cholesky(A)
     except np.linalg.LinAlgError:
         least = xp.linalg.eigvalsh(A)[..., 0]
         which = _which(least <= 0)
         raise LinAlgError(f"linalg.cholesky: {which}the factorization could not be completed: the input is "
-                          f"not positive-definite (least eigenvalue {least.min():.3g})") from None
+                          f"not positive-definite (least eigenvalue {host(least).min():.3g})") from None
 
 
 def _cholesky_rule(g: Any, out: Any) -> Any:

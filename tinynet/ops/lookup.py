@@ -6,9 +6,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tinynet import late
 from tinynet.autograd.modes import no_grad
 from tinynet.autograd.variable import raw, wrap
-from tinynet.device import backend
+from tinynet.device import backend, host
 from tinynet.dtypes import Array, float16, int64, name
 from tinynet.errors import check_tensor
 from tinynet.ops._primitive import primitive
@@ -45,9 +46,11 @@ def _shares(index: Array, padding_idx: int | None, by_freq: bool, dtype: Any) ->
     xp = backend(index)
     shares = xp.ones((*index.shape, 1), dtype)
     if by_freq and index.size:
-        shares /= xp.bincount(index.reshape(-1))[index][..., None]
+        flat = xp.sort(index.reshape(-1))  # how often each is there, is how many places apart it begins and ends
+        begin, end = (xp.searchsorted(flat, index, side) for side in ("left", "right"))
+        shares /= (end - begin)[..., None]
     if padding_idx is not None:
-        shares[index == padding_idx] = 0
+        shares *= (index != padding_idx)[..., None]
     return shares
 
 
@@ -83,10 +86,10 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
                            f"{name(input.dtype)} instead: use input.long()")
     rows = weight.shape[0]
     padding_idx, index = padding_row(padding_idx, rows), raw(input)
-    outside = index[(index < 0) | (index >= rows)].reshape(-1)
-    if outside.size:
-        raise IndexError(f"embedding: index out of range in self: input holds {outside[0]}, but weight {weight.shape} "
-                         f"has the rows 0 to {rows - 1}")
+    outside = (index < 0) | (index >= rows)
+    if late.found(outside, IndexError, "embedding: index out of range in self"):
+        raise IndexError(f"embedding: index out of range in self: input holds {host(index[outside])[0]}, but weight "
+                         f"{weight.shape} has the rows 0 to {rows - 1}")
     if max_norm is not None:
         _shorten(weight, index, max_norm, norm_type)
     return embedding_(weight, input, padding_idx=padding_idx, by_freq=scale_grad_by_freq)
@@ -136,11 +139,11 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
     classes = raw(input)
     if not classes.size and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor: give num_classes")
-    lowest, highest = (int(classes.min()), int(classes.max())) if classes.size else (0, -1)
-    if lowest < 0:
-        raise RuntimeError(f"Class values must be non-negative, but input holds {lowest}")
-    num_classes = highest + 1 if num_classes == -1 else num_classes
-    if highest >= num_classes:
-        raise RuntimeError(f"Class values must be smaller than num_classes, but input holds {highest} and "
+    if late.found(classes < 0, RuntimeError, "Class values must be non-negative"):
+        raise RuntimeError(f"Class values must be non-negative, but input holds {int(classes.min())}")
+    if num_classes == -1:
+        num_classes = int(classes.max()) + 1 if classes.size else 0
+    if late.found(classes >= num_classes, RuntimeError, "Class values must be smaller than num_classes"):
+        raise RuntimeError(f"Class values must be smaller than num_classes, but input holds {int(classes.max())} and "
                            f"num_classes={num_classes}")
     return cast(eq(wrap(classes[..., None]), wrap(backend(classes).arange(num_classes))), dtype=int64)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import kernels
+from tinynet import kernels, late
 from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import name
@@ -30,26 +30,49 @@ def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
     return kernels.run("cross_entropy_grad", xp, g, p, q)
 
 
+# ---- and of labels, averaged: what nearly every classifier is trained with, in one op
+@primitive(outputs="loss probs", hidden=1)
+def label_loss(xp: Any, input: Any, labels: Any) -> Any:
+    """The mean of the losses -log softmax(input)[n, label n], and the softmax."""
+    return kernels.run("label_loss", xp, input, labels)
+
+
+@primitive
+def label_loss_grad(xp: Any, g: Any, p: Any, labels: Any) -> Any:
+    """The gradient of the scores, g (p - [c is the label]) / N, when that of the mean is g and p = softmax(input)."""
+    return kernels.run("label_loss_grad", xp, g, p, labels)
+
+
 def _column(g: Any) -> Any:
     """A number for each sample, ready to meet every class: (N, …) -> (N, 1, …)."""
     return g.reshape((g.shape[0], 1, *g.shape[1:]))
 
 
-def _slope_of_scores(g: Any, probs: Any, q: Any) -> Any:
-    of_loss, of_probs = g  # the probabilities have one of their own when a derivative is differentiated
-    slope = cross_entropy_grad(of_loss, probs, q)
+def _through_softmax(slope: Any, of_probs: Any, probs: Any) -> Any:
+    """With what comes by way of the probabilities, which have a gradient when a derivative is differentiated."""
     if of_probs is None:
         return slope
     return slope + probs * (of_probs - (of_probs * probs).sum(axis=1, keepdims=True))
 
 
+def _one_hot(p: Any, labels: Any) -> Any:
+    """1 / N for each label, 0 for other classes."""
+    return kernels.run("soft_labels", backend(raw(labels)), raw(labels), classes=p.shape[1], ignore_index=-1,
+                       label_smoothing=0.0, dtype=p.dtype) / raw(labels).size
+
+
 cross_entropy_.vjp(
-    input=_slope_of_scores,
+    input=lambda g, probs, q: _through_softmax(cross_entropy_grad(g[0], probs, q), g[1], probs),
     q=lambda g, input: -_column(g[0]) * log_softmax_(input, dim=1))
 cross_entropy_grad.vjp(
     g=lambda u, p, q: (u * (p * q.sum(axis=1, keepdims=True) - q)).sum(axis=1),
     p=lambda u, g, q: u * _column(g) * q.sum(axis=1, keepdims=True),
     q=lambda u, g, p: _column(g) * ((u * p).sum(axis=1, keepdims=True) - u))
+label_loss.vjp(
+    input=lambda g, probs, labels: _through_softmax(label_loss_grad(g[0], probs, labels), g[1], probs))
+label_loss_grad.vjp(
+    g=lambda u, p, labels: (u * (p / raw(labels).size - _one_hot(p, labels))).sum(),
+    p=lambda u, g, labels: u * g / raw(labels).size)
 
 
 # ---- what users call
@@ -75,11 +98,15 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     if target.shape == input.shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     labels, scores = _check_labels(input, target, weight, ignore_index)
+    total = _total_weight(labels, weight, ignore_index)
+    plain = reduction == "mean" and weight is None and not label_smoothing
+    if plain and type(total) is int and 0 < total == labels.size:
+        return label_loss(scores, labels)
     q = kernels.run("soft_labels", backend(labels), labels, raw(weight), classes=classes,
                     ignore_index=ignore_index, label_smoothing=label_smoothing, dtype=input.dtype)
     losses = cross_entropy_(scores, q)
     losses = losses if losses.shape == target.shape else losses.reshape(target.shape)
-    return reduced(losses, reduction, _total_weight(labels, weight, ignore_index))
+    return reduced(losses, reduction, total)
 
 
 def _of_probabilities(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str,
@@ -150,9 +177,12 @@ def reduced(losses: Any, reduction: str, total: Any) -> Any:
 
 
 def _total_weight(labels: Any, weight: Any, ignore_index: int) -> Any:
-    """What a mean over labels divides by."""
+    """What a mean over labels divides by: a number, or on a GPU, for which nobody is to wait, an array without axes."""
     kept = labels != ignore_index
-    return kept.sum().item() if weight is None else raw(weight)[labels[kept]].sum().item()
+    xp = backend(labels)
+    if xp is np:
+        return kept.sum().item() if weight is None else raw(weight)[labels[kept]].sum().item()
+    return kept.sum() if weight is None else xp.where(kept, raw(weight)[xp.where(kept, labels, 0)], 0).sum()
 
 
 # ---- checks
@@ -204,8 +234,10 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
         raise RuntimeError("the loss of labels is not differentiable with respect to argument 'weight': use "
                            "weight.detach()")
     labels = raw(target).astype("int64", copy=False).reshape(shape)
+    if type(labels) is np.ndarray and labels.size and labels.min() >= 0 and labels.max() < input.shape[1]:
+        return labels, input  # nearly always: and this is quickly seen
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
-    if wrong.any():
+    if late.found(wrong, IndexError, "Target is out of bounds: a label is no class of input's, nor ignore_index"):
         at = tuple(int(k[0]) for k in wrong.nonzero())
         place = f"target[{', '.join(map(str, at))}]" if target.ndim else "target"
         raise IndexError(f"Target {labels[at]} is out of bounds: {place} must be in [0, {input.shape[1]}), "

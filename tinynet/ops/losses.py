@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from tinynet import late
 from tinynet.autograd.variable import raw
 from tinynet.dtypes import name
 from tinynet.ops._primitive import primitive
@@ -93,6 +94,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 # ---- of probabilities
+_NO_PROBABILITY = "all elements of input and target should be between 0 and 1"
+
+
 @primitive
 def binary_cross_entropy_(xp: Any, input: Any, target: Any) -> Any:
     """-target log input - (1 - target) log(1 - input), no logarithm below -100."""
@@ -122,7 +126,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
         raise RuntimeError(f"binary_cross_entropy: Found dtype {name(target.dtype)} but expected {name(input.dtype)}: "
                            f"convert the target with .to(input.dtype)")
     for what, p in (("input", raw(input)), ("target", raw(target))):
-        if ((p < 0) | (p > 1)).any():
+        if late.found((p < 0) | (p > 1), RuntimeError, _NO_PROBABILITY):
             remedy = ": apply sigmoid, or use binary_cross_entropy_with_logits" if what == "input" else ""
             raise RuntimeError(f"all elements of {what} should be between 0 and 1, got {p.min()} to {p.max()}{remedy}")
     losses = binary_cross_entropy_(input, target)

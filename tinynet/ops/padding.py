@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.autograd.variable import raw
+from tinynet.device import backend
 from tinynet.dtypes import Array, DType, name
 from tinynet.ops._primitive import primitive
 from tinynet.ops.create import array_of, number, store, whole
@@ -38,17 +40,17 @@ constant_pad.vjp(a=lambda g, pad: constant_pad(g, pad=_opposite(pad), value=0))
 
 
 # ---- which elements stand along an axis of n that is continued: all but the circle see past what is cut off
-def _reflect(n: int, before: int, after: int) -> Array:
-    return n - 1 - abs(n - 1 - abs(np.arange(-before, n + after)))
+def _reflect(xp: Any, n: int, before: int, after: int) -> Array:
+    return n - 1 - abs(n - 1 - abs(xp.arange(-before, n + after)))
 
 
-def _replicate(n: int, before: int, after: int) -> Array:
-    return np.clip(np.arange(-before, n + after), 0, n - 1)
+def _replicate(xp: Any, n: int, before: int, after: int) -> Array:
+    return xp.clip(xp.arange(-before, n + after), 0, n - 1)
 
 
-def _circular(n: int, before: int, after: int) -> Array:
-    kept = np.arange(max(-before, 0), n - max(-after, 0))
-    return kept[np.arange(-max(before, 0), len(kept) + max(after, 0)) % len(kept)]
+def _circular(xp: Any, n: int, before: int, after: int) -> Array:
+    kept = xp.arange(max(-before, 0), n - max(-after, 0))
+    return kept[xp.arange(-max(before, 0), len(kept) + max(after, 0)) % len(kept)]
 
 
 CONTINUED = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}
@@ -78,8 +80,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument, but got value={value}')
     lead = input.ndim - len(pad) // 2
     _check_images(input, ends[lead:], mode)
-    sizes = zip(input.shape[lead:], ends[lead:], strict=True)
-    return getitem(input, index=(..., *np.ix_(*[CONTINUED[mode](n, *both) for n, both in sizes])))
+    sizes, xp = zip(input.shape[lead:], ends[lead:], strict=True), backend(raw(input))
+    return getitem(input, index=(..., *xp.ix_(*[CONTINUED[mode](xp, n, *both) for n, both in sizes])))
 
 
 # ---- checks
@@ -106,7 +108,7 @@ def _fill(value: Any, dtype: DType) -> Any:
     fill = store(value, dtype)
     if math.isfinite(value) and not np.isfinite(fill):
         raise RuntimeError(f"value cannot be converted to type {name(dtype)} without overflow: {value}")
-    return fill
+    return fill.item()
 
 
 def _check_images(input: Any, ends: Ends, mode: str) -> None:

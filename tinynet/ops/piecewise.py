@@ -138,7 +138,7 @@ def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equ
     >>> tn.allclose(tn.tensor([1.0]), tn.tensor([1.0 + 1e-9]))
     True
     """
-    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
 def equal(input: Any, other: Any) -> bool:
@@ -149,4 +149,4 @@ def equal(input: Any, other: Any) -> bool:
     """
     check_tensor("equal", input)
     check_tensor("equal", other, "other")
-    return input.shape == other.shape and bool(eq(input, other).array.all())
+    return input.shape == other.shape and bool(eq(input, other).all())

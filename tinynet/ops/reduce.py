@@ -95,8 +95,9 @@ def any_(xp: Any, a: Array, *, dim: Dims = None, keepdim: bool = False) -> Array
 
 
 def _ask(f: Any, a: Array, dim: Dims, keepdim: bool) -> Array:
-    axes = dim if dim == () else reduced(a.shape, dim)  # for dim=() PyTorch asks each element by itself
-    return f(a, axis=axes, keepdims=keepdim).astype(uint8 if a.dtype == uint8 else bool_)
+    each = dim == ()  # for which PyTorch asks each element by itself
+    out = a != 0 if each else f(a, axis=reduced(a.shape, dim), keepdims=keepdim)
+    return out.astype(uint8 if a.dtype == uint8 else bool_)
 
 
 # ---- extremes: nan is both the greatest and the least
@@ -393,7 +394,8 @@ def logsumexp(xp: Any, a: Array, *, dim: Dims, keepdim: bool = False) -> Array:
     """
     dtype = float_of(a)
     a = a.astype(WIDE.get(dtype, dtype), copy=False)
-    top = a.max(axis=reduced(a.shape, dim), keepdims=True, initial=-math.inf)
+    axes, at = reduced(a.shape, dim), kept(a.shape, dim)
+    top = a.max(axis=axes, keepdims=True) if a.size else xp.full(at, -math.inf, a.dtype)
     top = xp.where(xp.isfinite(top), top, 0)  # inf - inf is nan
     out = xp.log(total(xp, xp.exp(a - top), dim, keepdim))
     return (out + top.reshape(out.shape)).astype(dtype, copy=False)

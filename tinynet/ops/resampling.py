@@ -5,8 +5,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tinynet.autograd.variable import raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import Array, float32, name
@@ -30,7 +28,7 @@ def linear(d: Array) -> Array:
 def cubic(d: Array) -> Array:
     """Keys, 1981, with a = -3/4: two cubics, from 1 at the pixel to 0 at its neighbours, and on to 0 at the next."""
     a = -0.75
-    return np.where(d <= 1, ((a + 2) * d - (a + 3)) * d * d + 1, a * (((d - 5) * d + 8) * d - 4))
+    return backend(d).where(d <= 1, ((a + 2) * d - (a + 3)) * d * d + 1, a * (((d - 5) * d + 8) * d - 4))
 
 
 # mode -> the numbers of axes it takes, and what it makes a weighted sum with: of how many pixels on either side
@@ -68,19 +66,19 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     half = 0.0 if align_corners or mode == "nearest" else 0.5
     dtype = WIDE.get(input.dtype, input.dtype if input.dtype.kind == "f" else float32)
     x = cast(input, dtype=dtype) if weight and dtype != input.dtype else input
-    nearest = []
+    xp, nearest = backend(raw(x)), []
     for axis, (n, m, scale) in enumerate(zip(input.shape[2:], sizes, scales, strict=True), start=2):
         if weight is linear and n == m:
             scale = None  # a factor that changes nothing
         step = (n - 1) / max(m - 1, 1) if align_corners else 1 / scale if scale else n / m
-        at = (np.arange(m, dtype=dtype) + half) * step  # in pixels from the image's edge, or from its first centre
+        at = (xp.arange(m, dtype=dtype) + half) * step  # in pixels from the image's edge, or from its first centre
         if weight:
             x = _weighted(x, axis, at - half, weight, reach)
         else:
             at = at.astype(float32)  # as PyTorch does: 13 stays 13 where float64 makes it 12.999999999999998
-            nearest.append(np.minimum(at.astype(int), n - 1))
+            nearest.append(xp.minimum(at.astype(int), n - 1))
     if nearest:
-        return getitem(x, index=(..., *np.ix_(*nearest)))
+        return getitem(x, index=(..., *xp.ix_(*nearest)))
     return x if dtype == input.dtype else cast(x, dtype=input.dtype)
 
 
@@ -89,10 +87,10 @@ def _weighted(x: Any, axis: int, at: Array, weight: Weight, reach: int) -> Any:
     the last ones go on."""
     xp, last, out = backend(raw(x)), x.shape[axis] - 1, None
     for k in range(1 - reach, 1 + reach):
-        pixel = np.floor(at) + k
-        here = getitem(x, index=(*[ALL] * axis, np.clip(pixel, 0, last).astype(int)))
+        pixel = xp.floor(at) + k
+        here = getitem(x, index=(*[ALL] * axis, xp.clip(pixel, 0, last).astype(int)))
         weights = weight(abs(at - pixel)).reshape(-1, *[1] * (x.ndim - axis - 1))
-        term = here * wrap(xp.asarray(weights, x.dtype))
+        term = here * wrap(weights.astype(x.dtype))
         out = term if out is None else out + term
     return out
 

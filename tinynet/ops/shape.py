@@ -10,6 +10,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.variable import raw, wrap
 from tinynet.autograd.writes import owner
@@ -43,6 +44,8 @@ def reshape(xp: Any, a: Array, *, shape: Shape) -> Array:
     tensor([[1, 2],
             [3, 4]])
     """
+    if len(shape) == 2 and a.shape[:1] == shape[:1] and _channels_last(a):  # images made into vectors
+        a = kernels.run("in_rows", xp, a)
     try:
         out = a.reshape(shape) if min(shape, default=0) >= -1 else None  # NumPy infers any negative size
     except (TypeError, ValueError):
@@ -85,10 +88,14 @@ def view(input: Any, *shape: Any) -> Any:
 def _in_rows(input: Any) -> None:
     """Lay images anew that the kernels made with channels last in memory: what they hide does not stand in the way."""
     x = input.array
-    if x.ndim == 4 and not x.flags.c_contiguous and input.base is None:
-        own = x.base is None or x.base.ndim == 1  # and not an array of the user's, which shares its memory
-        if own and x.transpose(0, 2, 3, 1).flags.c_contiguous:
-            input.array = backend(x).ascontiguousarray(x)
+    own = x.base is None or x.base.ndim == 1  # and not an array of the user's, which shares its memory
+    if own and input.base is None and _channels_last(x):
+        input.array = kernels.run("in_rows", backend(x), x)
+
+
+def _channels_last(x: Array) -> bool:
+    """Whether these are several pixels with several channels that lie side by side in memory."""
+    return x.ndim == 4 and not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
@@ -387,7 +394,7 @@ def flip(xp: Any, a: Array, *, dims: Shape) -> Array:
     tensor([3, 2, 1])
     """
     dims = check_dims(dims, a.ndim)
-    return xp.flip(a, dims if a.ndim else None).copy()
+    return xp.flip(a, dims).copy() if a.ndim else a.copy()
 
 
 @primitive

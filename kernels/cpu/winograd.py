@@ -1,0 +1,446 @@
+"""Winograd's convolution: 16 multiplications where 36 seem to be needed. 3 x 3 filters, stride 1, float32.
+
+A tile of 2 x 2 outputs sees 4 x 4 inputs. In one dimension, 2 outputs of 3 weights w and 4 inputs x are
+
+    y = Aᵀ [(G w) · (Bᵀ x)],    4 products instead of 6, with matrices that hold only 0, ±1 and ±1/2,
+
+and in two dimensions Y = Aᵀ [(G w Gᵀ) · (Bᵀ x B)] A: each of the 16 places is a product over channels, which for many
+tiles at once is a product of matrices, for `panel`. The gradients are the same equations read backwards, with A, B and
+G where Aᵀ, Bᵀ and Gᵀ stood. (S. Winograd 1980; A. Lavin and S. Gray, Fast algorithms for convolutional neural
+networks, 2016.)
+
+The sums are as exact as those of the plain convolution, but differences of pixels enter them: an infinite pixel makes
+NaN of its neighbours.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..windows import Pair
+from .blocks import shared_out, write_strongest
+from .compiler import jit, parallel, span
+from .functions import larger
+from .layout import add, channels_last, copy, flat, images, steps, zero
+from .panel import FROM_C, FROM_ZERO, panel
+from .threads import get_num_threads, scratch, workers_for
+from .vector import BYTES, at, lanes, load, splat, store, where
+
+PLACES = 16  # of a tile
+PLAIN, RELU, POOL = 0, 1, 2  # what follows the convolution
+BOTH, INPUTS, WEIGHTS = 0, 1, 2  # which gradients are wanted
+LINE = 16  # numbers of the gap between places: without it all 16 would compete for the same lines of the cache
+NUMBERS = 5_000  # in the rows of a task, at one place: 16 of them stay in a processor's own cache
+
+
+class Tiles(NamedTuple):
+    """Sizes of images (n, h, w, c) and outputs (oh, ow, o), and how tiles are taken."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    oh: int
+    ow: int
+    o: int
+    top: int
+    left: int
+    down: int  # tiles of an image: rows, columns
+    across: int
+    together: int  # tiles of a task
+    inputs: int  # numbers from the inputs of all these tiles at one place to those at the next, and of the outputs
+    outputs: int
+    by_inputs: Any  # tables for `panel`: steps of c numbers, of o, and of one
+    by_outputs: Any
+    by_one: Any
+
+
+@functools.lru_cache(256)
+def plan(shape: tuple[int, ...], o: int, padding: Pair, then: int, threads: int) -> Tiles:
+    """Size the tasks and make the tables. The pool does not see an odd last row or column."""
+    n, c, h, w = shape
+    oh, ow = h + 2 * padding[0] - 2, w + 2 * padding[1] - 2
+    down, across = (oh // 2, ow // 2) if then == POOL else (-(-oh // 2), -(-ow // 2))
+    most = max(8, min(64, NUMBERS // (c + o) // 8 * 8))
+    tasks = max(1, -(-n * down * across // (most * threads)) * threads)  # as many for each thread
+    together = -(-n * down * across // (8 * tasks)) * 8
+    most = max(c, o, together)
+    return Tiles(n, h, w, c, oh, ow, o, *padding, down, across, together, together * c + LINE, together * o + LINE,
+                 steps(most, c), steps(most, o), steps(most, 1))
+
+
+# ---- the matrices, for four numbers in a row: here numbers are vectors
+@jit
+def BT(x0, x1, x2, x3):
+    return x0 - x2, x1 + x2, x2 - x1, x1 - x3
+
+
+@jit
+def B(x0, x1, x2, x3):
+    return x0, x1 - x2 + x3, x1 + x2 - x0, splat(x3, 0) - x3
+
+
+@jit
+def AT(x0, x1, x2, x3):
+    return x0 + x1 + x2, x1 - x2 - x3
+
+
+@jit
+def A(x0, x1):
+    return x0, x0 + x1, x0 - x1, splat(x1, 0) - x1
+
+
+@jit
+def G(x0, x1, x2):
+    return x0, (x0 + x2 + x1) * 0.5, (x0 + x2 - x1) * 0.5, x2
+
+
+@jit
+def GT(x0, x1, x2, x3):
+    return x0 + (x1 + x2) * 0.5, (x1 - x2) * 0.5, (x1 + x2) * 0.5 + x3
+
+
+# ---- and for squares of them, in memory
+@jit
+def load_four(x, i, step):
+    return load(x, i), load(x, i + step), load(x, i + 2 * step), load(x, i + 3 * step)
+
+
+@jit
+def store_four(x, i, step, four):
+    store(x, i, four[0])
+    store(x, i + step, four[1])
+    store(x, i + 2 * step, four[2])
+    store(x, i + 3 * step, four[3])
+
+
+@jit
+def inputs_to_places(x, row, pixel, channels, out, step):
+    """out = Bᵀ x B for the 4 x 4 pixels at x, `row` and `pixel` numbers apart; place k is written to out[k · step]."""
+    for c in range(0, channels, lanes(x)):
+        p, q = BT(*load_four(x, c, row)), BT(*load_four(x, c + pixel, row))
+        r, s = BT(*load_four(x, c + 2 * pixel, row)), BT(*load_four(x, c + 3 * pixel, row))
+        store_four(out, c, step, BT(p[0], q[0], r[0], s[0]))
+        store_four(out, c + 4 * step, step, BT(p[1], q[1], r[1], s[1]))
+        store_four(out, c + 8 * step, step, BT(p[2], q[2], r[2], s[2]))
+        store_four(out, c + 12 * step, step, BT(p[3], q[3], r[3], s[3]))
+
+
+@jit
+def places_to_inputs(places, step, channels, x, row, pixel):
+    """x += B places Bᵀ: `inputs_to_places` read backwards."""
+    for c in range(0, channels, lanes(x)):
+        p, q = B(*load_four(places, c, 4 * step)), B(*load_four(places, c + step, 4 * step))
+        r, s = B(*load_four(places, c + 2 * step, 4 * step)), B(*load_four(places, c + 3 * step, 4 * step))
+        add_four(x, c, pixel, B(p[0], q[0], r[0], s[0]))
+        add_four(x, c + row, pixel, B(p[1], q[1], r[1], s[1]))
+        add_four(x, c + 2 * row, pixel, B(p[2], q[2], r[2], s[2]))
+        add_four(x, c + 3 * row, pixel, B(p[3], q[3], r[3], s[3]))
+
+
+@jit
+def add_four(x, i, step, four):
+    store(x, i, load(x, i) + four[0])
+    store(x, i + step, load(x, i + step) + four[1])
+    store(x, i + 2 * step, load(x, i + 2 * step) + four[2])
+    store(x, i + 3 * step, load(x, i + 3 * step) + four[3])
+
+
+@jit
+def outputs_of(places, step):
+    """Aᵀ places A: the 2 x 2 outputs, for a register of channels."""
+    p, q = AT(*load_four(places, 0, 4 * step)), AT(*load_four(places, step, 4 * step))
+    r, s = AT(*load_four(places, 2 * step, 4 * step)), AT(*load_four(places, 3 * step, 4 * step))
+    return AT(p[0], q[0], r[0], s[0]), AT(p[1], q[1], r[1], s[1])
+
+
+@jit
+def outputs_to_places(x0, x1, x2, x3, out, step):
+    """out = A x Aᵀ for 2 x 2 outputs, for a register of channels: `outputs_of` read backwards."""
+    p, q = A(x0, x2), A(x1, x3)
+    store_four(out, 0, step, A(p[0], q[0]))
+    store_four(out, 4 * step, step, A(p[1], q[1]))
+    store_four(out, 8 * step, step, A(p[2], q[2]))
+    store_four(out, 12 * step, step, A(p[3], q[3]))
+
+
+# ---- tiles of images
+@jit
+def tile(number, s):
+    """The image of a tile, and the first row and column of its outputs."""
+    image, rest = number // (s.down * s.across), number % (s.down * s.across)
+    return image, rest // s.across * 2, rest % s.across * 2
+
+
+@jit
+def visible(start, count, n):
+    """Of `count` rows or columns from `start` on, the first that an image of n has, and the end of them."""
+    return max(0, -start), min(count, n - start)
+
+
+@jit
+def patch(x, image, y, left, size, h, w, c, buffer):
+    """The size x size pixels of an image at (y, left), as (pointer, step of rows): in x itself, or, at the edge, copied
+    to the buffer with zeros around them."""
+    i0, i1 = visible(y, size, h)
+    j0, j1 = visible(left, size, w)
+    if i0 == 0 and j0 == 0 and i1 == size and j1 == size:
+        return at(x, ((image * h + y) * w + left) * c), w * c
+    zero(buffer, 0, size * size * c)
+    for i in range(i0, i1):
+        copy(x, ((image * h + y + i) * w + left + j0) * c, buffer, (i * size + j0) * c, (j1 - j0) * c)
+    return buffer, size * c
+
+
+@parallel
+def convolve(worker, workers, x, filters, bias, y, winners, work, then, s: Tiles):
+    """y = x * w + bias, with ReLU, or ReLU and the 2 x 2 max pool. work: the places of the inputs, those of the
+    outputs, and a patch."""
+    inputs, outputs, edge = rooms(work, worker, s)
+    wide = 2 * lanes(x)
+    panels, x = (s.o + wide - 1) // wide, at(x, 0)
+    count = s.n * s.down * s.across
+    for task in span(worker, workers, (count + s.together - 1) // s.together):
+        first = task * s.together
+        tiles = min(s.together, count - first)
+        for t in range(tiles):
+            image, row, column = tile(first + t, s)
+            corner, pitch = patch(x, image, row - s.top, column - s.left, 4, s.h, s.w, s.c, edge)
+            inputs_to_places(corner, pitch, s.c, s.c, at(inputs, t * s.c), s.inputs)
+        for k in range(PLACES):
+            for p in range(panels):
+                panel(tiles, min(wide, s.o - p * wide), s.c,
+                      at(inputs, k * s.inputs), at(s.by_inputs, 0), at(s.by_one, 0),
+                      at(filters, (k * panels + p) * s.c * wide), wide,
+                      at(outputs, k * s.outputs + p * wide), at(s.by_outputs, 0), FROM_ZERO, inputs, 0)
+        for t in range(tiles):
+            image, row, column = tile(first + t, s)
+            for c in range(0, s.o, lanes(x)):
+                (y0, y1), (y2, y3) = outputs_of(at(outputs, t * s.o + c), s.outputs)
+                start = load(bias, c)
+                y0, y1, y2, y3 = y0 + start, y1 + start, y2 + start, y3 + start
+                if then == POOL:
+                    write_strongest(y0, y1, y2, y3, y, winners, (first + t) * s.o + c, lanes(x))
+                    continue
+                if then == RELU:
+                    none = splat(x, 0)
+                    y0, y1, y2, y3 = larger(y0, none), larger(y1, none), larger(y2, none), larger(y3, none)
+                p = ((image * s.oh + row) * s.ow + column) * s.o + c
+                store(y, p, y0)
+                if column + 1 < s.ow:
+                    store(y, p + s.o, y1)
+                if row + 1 < s.oh:
+                    store(y, p + s.ow * s.o, y2)
+                    if column + 1 < s.ow:
+                        store(y, p + s.ow * s.o + s.o, y3)
+
+
+@parallel
+def gradients(worker, workers, x, g, y, winners, filters, dx, sums, offsets, work, then, wanted, s: Tiles):
+    """From g, the gradient of what `convolve` wrote: dx, and the bias's in offsets[worker], and in sums[worker] that of
+    the weights at their places. wanted: dx, or all but dx, or both. An image belongs to one worker, as tiles overlap in
+    dx."""
+    inputs, outputs, edge = rooms(work, worker, s)
+    mine, offset = at(sums[worker], 0), at(offsets[worker], 0)
+    wide = 2 * lanes(x)
+    panels, x, dx = (s.c + wide - 1) // wide, at(x, 0), at(dx, 0)
+    zero(mine, 0, PLACES * s.c * s.o)
+    zero(offset, 0, s.o)
+    share = span(worker, workers, s.n)
+    if wanted != WEIGHTS:
+        zero(dx, share.start * s.h * s.w * s.c, (share.stop - share.start) * s.h * s.w * s.c)
+    end = share.stop * s.down * s.across
+    for first in range(share.start * s.down * s.across, end, s.together):
+        tiles = min(s.together, end - first)
+        for t in range(tiles):
+            image, row, column = tile(first + t, s)
+            slopes_to_places(g, y, winners, first + t, image, row, column, then, edge, at(outputs, t * s.o), offset, s)
+            if wanted != INPUTS:
+                corner, pitch = patch(x, image, row - s.top, column - s.left, 4, s.h, s.w, s.c, edge)
+                inputs_to_places(corner, pitch, s.c, s.c, at(inputs, t * s.c), s.inputs)
+        for k in range(PLACES if wanted != INPUTS else 0):
+            for p in range(0, s.o, wide):
+                panel(s.c, min(wide, s.o - p), tiles,
+                      at(inputs, k * s.inputs), at(s.by_one, 0), at(s.by_inputs, 0),
+                      at(outputs, k * s.outputs + p), s.o,
+                      at(mine, k * s.c * s.o + p), at(s.by_outputs, 0), FROM_C, mine, 0)
+        if wanted != WEIGHTS:
+            for k in range(PLACES):
+                for p in range(panels):
+                    panel(tiles, min(wide, s.c - p * wide), s.o,
+                          at(outputs, k * s.outputs), at(s.by_outputs, 0), at(s.by_one, 0),
+                          at(filters, (k * panels + p) * s.o * wide), wide,
+                          at(inputs, k * s.inputs + p * wide), at(s.by_inputs, 0), FROM_ZERO, mine, 0)
+            for t in range(tiles):
+                image, row, column = tile(first + t, s)
+                add_tile(at(inputs, t * s.c), image, row - s.top, column - s.left, edge, dx, s)
+
+
+@jit
+def slopes_to_places(g, y, winners, number, image, row, column, then, edge, out, offset, s):
+    """A G Aᵀ for the gradient G of a tile before ReLU and pool, which is added up in offset."""
+    nothing = splat(g, 0)
+    if then == POOL:
+        for c in range(0, s.o, lanes(g)):
+            g0, g1, g2, g3 = shared_out(g, winners, number * s.o + c, lanes(g))
+            store(offset, c, load(offset, c) + ((g0 + g1) + (g2 + g3)))
+            outputs_to_places(g0, g1, g2, g3, at(out, c), s.outputs)
+        return
+    corner, pitch = patch(g, image, row, column, 2, s.oh, s.ow, s.o, edge)
+    seen, seen_pitch = corner, pitch
+    if then == RELU:
+        seen, seen_pitch = patch(y, image, row, column, 2, s.oh, s.ow, s.o, at(edge, 4 * s.o))
+    for c in range(0, s.o, lanes(g)):
+        g0, g1 = load(corner, c), load(corner, c + s.o)
+        g2, g3 = load(corner, c + pitch), load(corner, c + pitch + s.o)
+        if then == RELU:
+            g0 = where(load(seen, c) <= nothing, nothing, g0)
+            g1 = where(load(seen, c + s.o) <= nothing, nothing, g1)
+            g2 = where(load(seen, c + seen_pitch) <= nothing, nothing, g2)
+            g3 = where(load(seen, c + seen_pitch + s.o) <= nothing, nothing, g3)
+        store(offset, c, load(offset, c) + ((g0 + g1) + (g2 + g3)))
+        outputs_to_places(g0, g1, g2, g3, at(out, c), s.outputs)
+
+
+@jit
+def add_tile(places, image, y, left, edge, dx, s):
+    """Add a tile's part of the gradient of the images: to the pixels themselves, or at the edge by way of a buffer."""
+    i0, i1 = visible(y, 4, s.h)
+    j0, j1 = visible(left, 4, s.w)
+    if i0 == 0 and j0 == 0 and i1 == 4 and j1 == 4:
+        places_to_inputs(places, s.inputs, s.c, at(dx, ((image * s.h + y) * s.w + left) * s.c), s.w * s.c, s.c)
+        return
+    zero(edge, 0, 16 * s.c)
+    places_to_inputs(places, s.inputs, s.c, edge, 4 * s.c, s.c)
+    for i in range(i0, i1):
+        add(edge, (4 * i + j0) * s.c, dx, ((image * s.h + y + i) * s.w + left + j0) * s.c, (j1 - j0) * s.c)
+
+
+@jit
+def rooms(work, worker, s):
+    """A worker's memory: for the places of inputs, those of outputs, and a patch at the edge."""
+    start = at(work[worker], 0)
+    return start, at(start, PLACES * s.inputs), at(start, PLACES * (s.inputs + s.outputs))
+
+
+def memory(workers: int, s: Tiles) -> Any:
+    return scratch(workers, PLACES * (s.inputs + s.outputs + max(s.c, s.o)), np.dtype("float32"))
+
+
+# ---- weights
+@parallel
+def transform(worker, workers, w, down, across, rows, columns, out):
+    """G w Gᵀ for a matrix of filters, `down` numbers apart in its columns and `across` in its rows: for each place a
+    matrix in panels, two registers wide."""
+    wide = 2 * lanes(w)
+    place = (columns + wide - 1) // wide * rows * wide
+    for i in span(worker, workers, rows):
+        for j in range(columns):
+            k = i * down + j * across
+            p, q, r = column_of_filter(w, k), column_of_filter(w, k + 1), column_of_filter(w, k + 2)
+            k = (j // wide * rows + i) * wide + j % wide
+            for n in range(4):
+                four = G(p[n], q[n], r[n])
+                for m in range(4):
+                    out[k + (4 * n + m) * place] = four[m]
+
+
+@jit
+def column_of_filter(w, k):
+    """G times a column; in double precision, as filters are few."""
+    return G(1.0 * w[k], 1.0 * w[k + 3], 1.0 * w[k + 6])
+
+
+@parallel
+def transform_back(worker, workers, sums, c, o, dw):
+    """dw = Gᵀ places G for all filters, of the places in the sums of all workers."""
+    place = c * o
+    total = np.empty(PLACES)
+    for i in span(worker, workers, c):
+        for j in range(o):
+            for k in range(PLACES):
+                total[k] = sums[0, k * place + i * o + j]
+                for other in range(1, len(sums)):
+                    total[k] += sums[other, k * place + i * o + j]
+            p, q = GT(total[0], total[4], total[8], total[12]), GT(total[1], total[5], total[9], total[13])
+            r, s = GT(total[2], total[6], total[10], total[14]), GT(total[3], total[7], total[11], total[15])
+            k = (j * c + i) * 9
+            for n in range(3):
+                dw[k + 3 * n], dw[k + 3 * n + 1], dw[k + 3 * n + 2] = GT(p[n], q[n], r[n], s[n])
+
+
+def filters_of(w: Any, backwards: bool) -> Any:
+    """The filters as `convolve` wants them, from inputs to outputs; or as `gradients` does."""
+    o, c = w.shape[:2]
+    sizes = (9 * c, 9, o, c) if backwards else (9, 9 * c, c, o)
+    wide = 2 * BYTES // w.itemsize
+    out = np.empty(PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype)
+    transform(workers_for(20 * o * c), np.ascontiguousarray(w).reshape(-1), *sizes, out)
+    return out
+
+
+# ---- for NumPy's arrays
+def _forward(x: Any, w: Any, b: Any, padding: Pair, then: int) -> tuple[Any, Any]:
+    s = plan(x.shape, len(w), tuple(padding), then, get_num_threads())
+    size = (s.oh // 2, s.ow // 2) if then == POOL else (s.oh, s.ow)
+    y = np.empty(s.n * size[0] * size[1] * s.o, x.dtype)
+    winners = np.empty(y.size if then == POOL else 0, np.uint8)
+    workers = workers_for(s.n * s.down * s.across * s.c * s.o)
+    convolve(workers, channels_last(x), filters_of(w, False), np.zeros(s.o, x.dtype) if b is None else flat(b)[0], y,
+             winners, memory(workers, s), then, s)
+    return images(y, s.n, s.o, *size), images(winners, s.n, s.o, *size) if then == POOL else None
+
+
+def _backward(g: Any, y: Any, winners: Any, x: Any, x_shape: tuple[int, ...], w: Any, padding: Pair, then: int,
+              wanted: int) -> Any:
+    s = plan(x_shape, g.shape[1], tuple(padding), then, get_num_threads())
+    workers = min(s.n, workers_for(2 * s.n * s.down * s.across * s.c * s.o))
+    dx = np.empty(s.n * s.h * s.w * s.c if wanted != WEIGHTS else 0, g.dtype)
+    sums, offsets = (np.empty((workers, size), g.dtype) for size in (PLACES * s.c * s.o, s.o))
+    g = channels_last(g)
+    gradients(workers, g if x is None else channels_last(x), g, g if y is None else channels_last(y),
+              np.empty(0, np.uint8) if winners is None else channels_last(winners),
+              g if wanted == WEIGHTS else filters_of(w, True), dx, sums, offsets, memory(workers, s), then, wanted, s)
+    dw = None
+    if wanted != INPUTS:
+        dw = np.empty((s.o, s.c, 3, 3), g.dtype)
+        transform_back(workers_for(20 * s.o * s.c), sums, s.c, s.o, dw.reshape(-1))
+    return images(dx, s.n, s.c, s.h, s.w) if wanted != WEIGHTS else None, dw, offsets.sum(0)
+
+
+def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, padding: Pair, **options: Any) -> Any:
+    """conv2d, in tiles of 2 x 2 outputs (Winograd)."""
+    return _forward(x, w, b, padding, PLAIN)[0]
+
+
+def conv2d_relu(xp: Any, x: Any, w: Any, b: Any = None, *, padding: Pair, **options: Any) -> Any:
+    """max(0, conv2d(x, w, b))."""
+    return _forward(x, w, b, padding, RELU)[0]
+
+
+def conv2d_relu_pool(xp: Any, x: Any, w: Any, b: Any = None, *, padding: Pair, **options: Any) -> Any:
+    """The largest of each 2 x 2 block of max(0, conv2d(x, w, b)), and its number in the block."""
+    return _forward(x, w, b, padding, POOL)
+
+
+def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, padding: Pair, **options: Any) -> Any:
+    """The gradient of the images."""
+    return _backward(g, None, None, None, (len(g), w.shape[1], *size), w, padding, PLAIN, INPUTS)[0]
+
+
+def conv2d_weight_grad(xp: Any, x: Any, g: Any, *, padding: Pair, **options: Any) -> Any:
+    """The gradient of the weights."""
+    return _backward(g, None, None, x, x.shape, None, padding, PLAIN, WEIGHTS)[1]
+
+
+def conv2d_relu_grad(xp: Any, g: Any, y: Any, x: Any, w: Any, *, wanted: Any, padding: Pair, **options: Any) -> Any:
+    """The gradients of x (None unless wanted[0]), w and b."""
+    return _backward(g, y, None, x, x.shape, w, padding, RELU, BOTH if wanted[0] else WEIGHTS)
+
+
+def conv2d_relu_pool_grad(xp: Any, g: Any, winner: Any, x: Any, w: Any, *, wanted: Any, padding: Pair,
+                          **options: Any) -> Any:
+    """The gradients of x (None unless wanted[0]), w and b."""
+    return _backward(g, None, winner, x, x.shape, w, padding, POOL, BOTH if wanted[0] else WEIGHTS)
