@@ -17,7 +17,7 @@ from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
 from tinynet.autograd.modes import modes, set_grad_enabled
 from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.autograd.writes import writes
-from tinynet.device import backend, settle
+from tinynet.device import backend, beside, settle, writeable
 
 Tensors = Any  # a tensor or a sequence of tensors
 
@@ -31,7 +31,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     fresh: set[Place] = set()  # places whose gradient is an array nobody else holds: it may be added to in place
     found: dict[Place, Any] = {}
     anomaly = modes.anomaly
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"), beside(raw(next(iter(seeds.values())))):
         for place in reversed(order):
             g = gradients.pop(place, None)
             if g is None:
@@ -109,7 +109,7 @@ def receive(leaf: Leaf, g: Any, fresh: bool) -> None:
             tensor.gradient = g if fresh else wrap(g.array.copy(), g.place)
     elif kept is None:
         tensor.gradient = wrap(g if fresh else g.copy() if type(g) is ndarray else backend(g).array(g))
-    elif kept.place is None and kept.array.flags.writeable:
+    elif kept.place is None and writeable(kept.array):
         kept.array += g
         writes.add(kept.array)
     else:
@@ -161,7 +161,7 @@ def run_hooks(place: Place, g: Any) -> Any:
 def check_finite(g: Any, node: Any, order: Sequence[Place]) -> None:
     """In detect_anomaly: stop at the first gradient that is nan or inf, and name the op where the trouble began."""
     a = raw(g)
-    if np.isfinite(a).all():
+    if backend(a).isfinite(a).all():
         return
     what = "nan" if (a != a).any() else "inf"
     culprit = next((p for p in order if getattr(p, "made", None)), None)

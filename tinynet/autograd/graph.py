@@ -14,9 +14,8 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
-
 from tinynet.autograd.writes import tick
+from tinynet.device import backend
 
 Place = Any  # Leaf | Node | Pick
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -91,9 +90,13 @@ class TracedNode(Node):
     def watch(self, arguments: Iterable[Any], outputs: Iterable[Any]) -> None:
         """Note whether the op made a nan or inf out of finite arguments (all given as arrays and numbers)."""
         results = _floats(outputs)
-        if all(np.isfinite(a).all() for a in results) or not all(np.isfinite(a).all() for a in _floats(arguments)):
+        if all(map(_finite, results)) or not all(map(_finite, _floats(arguments))):
             return
-        self.made = "nan" if any(np.isnan(a).any() for a in results) else "inf"
+        self.made = "nan" if any((a != a).any() for a in results) else "inf"
+
+
+def _finite(a: Any) -> bool:
+    return bool(backend(a).isfinite(a).all())
 
 
 def _floats(values: Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from tinynet import late
 from tinynet.autograd.graph import Node, TracedNode
 
 
@@ -30,6 +31,7 @@ class _Mode:
 
     def __exit__(self, *exc: object) -> None:
         modes.record, modes.anomaly = self._before.pop()
+        late.mode.at_once = modes.anomaly
 
     def __init__(self) -> None:
         self._before: list[Any] = []  # a stack: one object may be entered again inside itself
@@ -144,7 +146,7 @@ class detect_anomaly(_Mode):
         self.check_nan = check_nan
 
     def _set(self) -> None:
-        modes.anomaly = self.check_nan
+        modes.anomaly = late.mode.at_once = self.check_nan
         modes.record = modes.record and _recorder()
 
     def _again(self) -> _Mode:
