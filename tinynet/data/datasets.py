@@ -18,7 +18,7 @@ from tinynet.data.cifar import ARCHIVE, TEST, TRAIN, Cifar10, read_records
 from tinynet.data.dataset import TensorDataset
 from tinynet.data.idx import read_idx
 from tinynet.data.sources import Folder, Shipped, Source
-from tinynet.data.table import read_table
+from tinynet.data.table import Table, read_csv
 from tinynet.dtypes import Array
 from tinynet.ops import from_numpy
 
@@ -64,10 +64,10 @@ CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 CALIFORNIA = ("longitude", "latitude", "housing_median_age", "total_rooms", "total_bedrooms", "population",
-              "households", "median_income", "ocean_proximity", "median_house_value")
+              "households", "median_income", "ocean_proximity")
 OCEAN = ("<1H OCEAN", "INLAND", "ISLAND", "NEAR BAY", "NEAR OCEAN")
 WINDSOR = ("lotsize", "bedrooms", "bathrms", "stories", "driveway", "recroom", "fullbase", "gashw", "airco", "garagepl",
-           "prefarea", "price")
+           "prefarea")
 YES_OR_NO = ("driveway", "recroom", "fullbase", "gashw", "airco", "prefarea")
 
 
@@ -79,14 +79,6 @@ class Images(TensorDataset):
         pixels /= brightest
         super().__init__(from_numpy(pixels), from_numpy(labels.astype(np.int64)))
         self.classes = classes
-
-
-class Table(TensorDataset):
-    """Rows of the `features` and, as a column, the `target` to be predicted from them."""
-
-    def __init__(self, columns: Sequence[str], rows: Array) -> None:
-        super().__init__(from_numpy(rows[:, :-1].copy()), from_numpy(rows[:, -1:].copy()))
-        *self.features, self.target = columns
 
 
 # --- part of tinynet ----------------------------------------------------------------------------------------
@@ -120,8 +112,10 @@ def housing() -> Table:
     >>> data.features[:3], data.target, data[0][1]
     (['lotsize', 'bedrooms', 'bathrms'], 'price', tensor([42000.]))
     """
-    return Table(*read_table(_text(SHIPPED["housing"].file()).splitlines(), WINDSOR,
-                             dict.fromkeys(YES_OR_NO, ("no", "yes")), "housing.csv"))
+    yes_or_no = dict.fromkeys(YES_OR_NO, ("no", "yes"))
+    table = read_csv(SHIPPED["housing"].file(), "price", features=WINDSOR, one_hot=yes_or_no)
+    table.features = [*WINDSOR]  # not "driveway=yes"
+    return table
 
 
 def names(full: bool = False, root: Folder = None, download: bool = True) -> list[str]:
@@ -201,7 +195,7 @@ def california_housing(root: Folder = None, download: bool = True) -> Table:
     (20640, 13)
     """
     path = SOURCES["california_housing"].file("housing.csv", root, download)
-    return Table(*read_table(_text(path).splitlines(), CALIFORNIA, {"ocean_proximity": OCEAN}, str(path)))
+    return read_csv(path, "median_house_value", features=CALIFORNIA, one_hot={"ocean_proximity": OCEAN}, missing="nan")
 
 
 def tiny_shakespeare(root: Folder = None, download: bool = True) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinynet.data.collate import default_collate
+from tinynet.device import CPU
 from tinynet.dtypes import Array
 from tinynet.ops import from_numpy
 from tinynet.random import Generator, default_generator
@@ -49,6 +50,9 @@ class Transform:
         if x.ndim != 4:
             raise ValueError(f"{name} takes images of shape (N, C, H, W), got {x.shape}"
                              + (": a batch of one is x[None]" if x.ndim == 3 else ""))
+        if x.device != CPU:
+            raise RuntimeError(f"{name} works on the CPU, where data are read, got a tensor on {x.device}: transform "
+                               "first, then move the batch")
         if x.requires_grad:
             raise RuntimeError(f"{name} works on data and keeps no gradient, got a tensor that requires grad: "
                                "use x.detach()")

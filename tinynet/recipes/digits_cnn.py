@@ -1,12 +1,19 @@
-"""A small convolutional network for the 8 x 8 digits that come with tinynet: `tinynet train digits-cnn`."""
+"""A small network on the digits that come with tinynet: `tinynet train digits-cnn`."""
 from __future__ import annotations
 
 from typing import Any
 
 import tinynet as tn
+from tinynet.recipes import Recipe, Run, classification
 
 
-def network() -> Any:
+def data(run: Run) -> tuple[Any, Any]:
+    """8 x 8 pixels, from 0 (paper) to 1 (ink)."""
+    digits = tn.data.datasets.digits
+    return digits(train=True), digits(train=False)
+
+
+def network(run: Run) -> Any:
     """8 x 8 pixels -> 32 maps -> 32 maps -> 4 x 4 after pooling -> 10 scores."""
     return tn.nn.Sequential(
         tn.nn.Conv2d(1, 32, 3, padding=1),
@@ -25,15 +32,17 @@ def loss() -> Any:
     return tn.nn.CrossEntropyLoss(label_smoothing=0.1)
 
 
-def train(epochs: int = 15, batch_size: int = 16, seed: int = 0,
-          lr: float = 5e-3) -> tuple[Any, dict[str, list[float]]]:
-    """The trained network and its curves. The step size falls in equal steps towards 0: large ones find the valley,
-    small ones its floor. The test images, looked at after each epoch, decide nothing."""
-    tn.manual_seed(seed)
-    model = network()
-    optimizer = tn.optim.Adam(model.parameters(), lr=lr)
-    decay = tn.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / epochs)
-    digits = tn.data.datasets.digits
-    trainer = tn.Trainer(model, loss(), optimizer, metrics=["accuracy"], scheduler=decay)
-    history = trainer.fit(digits(train=True), epochs=epochs, batch_size=batch_size, validation_data=digits(train=False))
-    return model, history.history
+def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
+    """The step size falls in equal steps towards 0: large ones find the valley, small ones its floor. The test images,
+    looked at after each epoch, decide nothing."""
+    model = run.network()
+    optimizer = tn.optim.Adam(model.parameters(), lr=run.lr)
+    decay = tn.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / run.epochs)
+    trainer = tn.Trainer(model, loss(), optimizer, metrics=["accuracy"], scheduler=decay, device=run.device)
+    history = trainer.fit(train_set, epochs=run.epochs, batch_size=run.batch_size, validation_data=test_set,
+                          callbacks=run.callbacks)
+    return model, history
+
+
+RECIPE = Recipe(data=data, network=network, train=train, measure=classification, source="digits",
+                epochs=15, batch_size=16, lr=5e-3, examples=["digits-cnn --epochs 30 --seed 1"])
