@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import importlib.util
 import os
+import struct
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,10 +17,13 @@ if (
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 import tinynet
+from tinynet.data import datasets
+from tinynet.data.cifar import RECORD, TEST, TRAIN
 
 IN_CI = bool(os.environ.get("CI"))
 PACKAGE = Path(__file__).parents[1] / "tinynet"
@@ -30,21 +37,42 @@ settings.load_profile("ci" if IN_CI else "here")
 
 @cache
 def has_device() -> bool:
-    """Is there a CUDA device and a CuPy that can talk to it?"""
-    if importlib.util.find_spec("cupy") is None:
-        return False
-    import cupy
-
-    try:
-        return bool(cupy.cuda.runtime.getDeviceCount())
-    except cupy.cuda.runtime.CUDARuntimeError:  # no driver
-        return False
+    """Is there a CUDA device and a CuPy that can compute on it?"""
+    return tinynet.cuda.is_available()
 
 
 @pytest.fixture(autouse=True)
 def the_same_numbers_at_every_run() -> None:
     """A test that draws from tinynet's own stream draws what it drew the last time."""
     tinynet.manual_seed(0)
+
+
+@pytest.fixture
+def small_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
+    """Folders with an MNIST and a Fashion-MNIST of 8 and 4 images, which pass for the real ones, and a CIFAR-10 of 40
+    and 8; there is no mirror, and the cache is empty."""
+    rng, folders = np.random.default_rng(0), {}
+    for which in ("mnist", "fashion_mnist"):
+        sums, folders[which] = {}, tmp_path / which
+        folders[which].mkdir()
+        for name in datasets.SOURCES[which].md5:
+            n = 8 if "train" in name else 4
+            array = rng.integers(0, 256, (n, 28, 28)) if "images" in name else rng.integers(0, 10, n)
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            content = gzip.compress(header + array.astype(np.uint8).tobytes())
+            (folders[which] / name).write_bytes(content)
+            sums[name] = hashlib.md5(content).hexdigest()
+        monkeypatch.setitem(datasets.SOURCES, which, replace(datasets.SOURCES[which], md5=sums, mirrors=()))
+    folders["cifar10"] = tmp_path / "cifar10"
+    folders["cifar10"].mkdir()
+    for name in (*TRAIN, *TEST):
+        records = rng.integers(0, 256, (8, RECORD)).astype(np.uint8)
+        records[:, 0] = rng.integers(0, 10, 8)
+        (folders["cifar10"] / name).write_bytes(records.tobytes())
+    monkeypatch.setitem(datasets.SOURCES, "cifar10", replace(datasets.SOURCES["cifar10"], mirrors=()))
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    return folders
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

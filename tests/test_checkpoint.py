@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import tinynet as tn
-import tinynet.io
+import tinynet.files
 from tinynet import nn
 from tinynet.dtypes import SUPPORTED
 from tinynet.testing import arrays, shapes
@@ -233,7 +233,7 @@ def fail(*_):
 
 
 @pytest.mark.parametrize(("where", "name", "broken", "text"), [
-    (tinynet.io, "open", FullDisk, "No space left on device"),
+    (tinynet.files, "open", FullDisk, "No space left on device"),
     (os, "fsync", fail, "Input/output error"),
     (os, "replace", fail, "Input/output error"),
 ])  # fmt: skip
@@ -250,7 +250,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     tn.save(STATES[1], "locked/x")
     (tmp_path / "locked").chmod(0o500)
     if os.access("locked", os.W_OK):  # nothing stops root
-        monkeypatch.setattr(tinynet.io, "open", lambda path, mode: fail_with(PermissionError(13, "Permission denied")),
+        monkeypatch.setattr(tinynet.files, "open", lambda path, mode: fail_with(PermissionError(13, "Permission denied")),
                             raising=False)
     with pytest.raises(PermissionError, match="could not write the file: Permission denied: 'locked/x'"):
         tn.save(STATES[2], "locked/x")

@@ -14,6 +14,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.doctor import Diagnosis
+from tinynet.nvidia import driver, library
 
 ROOT = Path(__file__).parents[1]
 doctor = import_module("tinynet.doctor")  # tn.doctor is its function
@@ -65,11 +66,10 @@ def test_without_numba():
 def facts(**changes):
     """Facts of a machine on which nothing is wrong, with changes: "subject__name" = value."""
     found = {
-        "versions": {"cupy": "14.0 (cupy-cuda12x)"},
         "processor": {"processors": 4, "threads of BLAS": 4},
         "kernels": {"numba": True, "threading library": "omp"},
         "caches": {"data": "/home (empty)", "compiled kernels": ["/a (READ-ONLY)", "/b (empty)"]},
-        "gpu": {"driver": "for CUDA 12.8", "devices": ["H100"]},
+        "gpu": {"driver": "570.86, for CUDA 12.8 and older", "usable": True, "missing": None, "remedy": None},
     }
     for key, value in changes.items():
         subject, name = key.split("__")
@@ -79,7 +79,8 @@ def facts(**changes):
 
 def test_nothing_to_fix():
     assert doctor._advice(facts()) == []
-    assert doctor._advice(facts(gpu__driver=None, gpu__devices=[], versions__cupy="not installed")) == []
+    nobody_expects_one = facts(gpu__driver=None, gpu__usable=False, gpu__missing="no driver", gpu__remedy="buy one")
+    assert doctor._advice(nobody_expects_one) == []
     assert str(Diagnosis({"versions": {"numpy": "2"}}, [])).endswith("nothing to fix")
 
 
@@ -89,10 +90,8 @@ def test_nothing_to_fix():
     ({"caches__compiled_kernels": ["/a (empty, READ-ONLY)"]}, "compiles them again", "export NUMBA_CACHE_DIR="),
     ({"caches__data": "/home (not there yet, READ-ONLY)"}, "data sets", "export TINYNET_CACHE="),
     ({"processor__threads_of_BLAS": 64}, "64 threads on 4 processors", "export OMP_NUM_THREADS=4"),
-    ({"versions__cupy": "not installed"}, "there is a H100", 'pip install "tinynet-dl[cuda12]"'),
-    ({"versions__cupy": "not installed", "gpu__driver": "for CUDA 13.0"}, "no CuPy",
-     'pip install "tinynet-dl[cuda13]"'),
-    ({"gpu__driver": "for CUDA 12.8, which does not start: error 100"}, "does not start", "nvidia-smi"),
+    ({"gpu__usable": False, "gpu__missing": "CuPy is not installed", "gpu__remedy": "pip install it"},
+     "CuPy is not installed", "pip install it"),
 ])  # fmt: skip
 def test_each_thing_to_fix_has_a_command(changes, what, command):
     ((found, how),) = doctor._advice(facts(**changes))
@@ -100,28 +99,17 @@ def test_each_thing_to_fix_has_a_command(changes, what, command):
     assert f"  {found}:\n    {how}" in str(Diagnosis({"versions": {"numpy": "2"}}, [(found, how)]))
 
 
-def test_a_driver_is_asked_through_its_own_library(monkeypatch):
-    class Driver:
-        def cuInit(self, flags):
-            return self.status
-
-        def cuDriverGetVersion(self, version):
-            version._obj.value = 12080
-
-        def cuDeviceGetCount(self, count):
-            count._obj.value = 2
-
-        def cuDeviceGet(self, device, k):
-            device._obj.value = k
-
-        def cuDeviceGetName(self, name, size, device):
-            name.value = b"GPU %d" % device.value
-
-    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda name: Driver())
-    Driver.status = 0
-    assert doctor._gpu() == {"driver": "for CUDA 12.8", "devices": ["GPU 0", "GPU 1"]}
-    Driver.status = 100
-    assert doctor._gpu() == {"driver": "for CUDA 12.8, which does not start: error 100", "devices": []}
+def test_the_gpu_is_that_of_cuda_info(monkeypatch):
+    cards = (driver.Card("H100", 80 * 2**30, (9, 0)),)
+    monkeypatch.setattr(driver, "find", lambda: driver.Driver("570.86", (12, 8), cards))
+    monkeypatch.setattr(library, "installed", lambda: {})
+    monkeypatch.setattr(library, "obstacle", lambda: library.Obstacle("no CuPy", "pip install cupy"))
+    found = doctor._gpu()
+    assert found["driver"] == "570.86, for CUDA 12.8 and older" and found["cards"] == ["cuda:0 H100, 80 GiB, sm_90"]
+    assert (found["usable"], found["missing"], found["remedy"]) == (False, "no CuPy", "pip install cupy")
+    assert "  usable  no" in str(Diagnosis({"gpu": {"usable": False}}, []))
+    monkeypatch.setattr(library, "obstacle", lambda: None)
+    assert doctor._gpu()["usable"] and doctor._gpu()["missing"] is None
 
 
 def test_places(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["numba", "llvmlite", "cupy", "matplotlib", "scipy", "sklearn", "tqdm", "torch"]
+HEAVY = ["numba", "llvmlite", "cupy", "matplotlib", "scipy", "sklearn", "tqdm", "torch", "hypothesis", "nbformat"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -234,3 +238,93 @@ def test_a_dtype_that_is_not_here(dtype):
     save_file({"fine": np.ones(2), "layer.w": np.ones(2, dtype)}, "foreign")
     with pytest.raises(ValueError, match=r"^foreign has tensors of dtypes that tinynet has not: 'layer.w' \(\w+\)\. "):
         tn.io.load_safetensors("foreign")
+
+
+# --- headers that are hostile -------------------------------------------------------------------------------
+def entry(*offsets, shape=(2,), dtype="F32"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+def forge(header, data=b"", length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    Path("forged").write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+
+
+NO = r"^forged is not a safetensors file, or is damaged or cut off: "
+
+
+@pytest.mark.parametrize(("header", "data"), [
+    ({"a": entry(0, 8), "b": entry(4, 12)}, 12),  # they overlap
+    ({"a": entry(0, 8), "b": entry(0, 8)}, 8),
+    ({"a": entry(8, 16)}, 16),  # a gap before it
+    ({"a": entry(0, 8)}, 16),  # something behind it
+    ({"a": entry(0, 8)}, 7),
+    ({"a": entry(8, 0)}, 8),
+    ({"a": entry(-8, 0)}, 8),
+    ({"a": entry(0.0, 8.0)}, 8),
+    ({"a": entry(0, 8, 16)}, 8),
+    ({"a": entry(0, 2**64 - 1)}, 8),
+    ({"a": entry(0, 2**64)}, 8),
+    ({"a": entry(0, 8, shape=(2**62, 4))}, 8),
+    ({"a": entry(0, 0, shape=(2**32, 2**32))}, 0),
+    ({"a": entry(0, 8, shape=(-1, -2))}, 8),
+    ({"a": entry(0, 2**42, shape=(2**40,))}, 8),
+    ({"a": entry(0, 0, shape=(0, 2**61))}, 0),
+    ({"a": entry(0, 4, shape=(1,) * 200)}, 4),
+    ({"a": entry(0, 8, dtype="O8")}, 8),
+    ({"a": 1}, 0),
+    ({"__metadata__": {"k": 1}}, 0),
+    ([], 0),
+    (b"null", 0),
+    (b"{" * 200, 0),
+    (b'{"a":' * 100_000, 0),
+    (b'{"a":{},"a":{}}', 0),
+    (b'{"\xff": {}}', 0),
+])  # fmt: skip
+def test_a_header_that_lies(header, data):
+    forge(header, bytes(data))
+    with pytest.raises(ValueError, match=NO):
+        tn.io.load_safetensors("forged")
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 100, 10**8 + 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_header_of_another_length_than_it_says(length):
+    forge({"a": entry(0, 8)}, bytes(8), length)
+    with pytest.raises(ValueError, match=NO):
+        tn.io.load_safetensors("forged")
+
+
+LIMITED = """
+import resource
+import tinynet as tn
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, resource.RLIM_INFINITY))
+for k in range(3):
+    try:
+        tn.load(f"forged{k}")
+    except ValueError as error:
+        print(str(error)[:10])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's count of a process's memory")
+def test_a_small_file_never_takes_much_memory():
+    """Whatever it says of itself: a process that may take only 64 MB more reads it."""
+    wide = json.dumps({"version": 1, "object": [[]] * 100_000})
+    for k, (header, length) in enumerate((({"a": entry(0, 2**42, shape=(2**40,))}, None), ({"a": entry(0, 8)}, 2**40),
+                                          ({"__metadata__": {"tinynet": wide[:-1] + "x"}}, None))):
+        forge(header, bytes(8 if "a" in header else 0), length)
+        Path("forged").rename(f"forged{k}")
+    environment = {**os.environ, "PYTHONPATH": str(Path(tn.__file__).parents[1])}
+    command = [sys.executable, "-W", "ignore", "-c", LIMITED]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout == "forged0 is\nforged1 is\nforged2 is\n", done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe with a name")
+@pytest.mark.parametrize("load", [tn.load, tn.io.load_safetensors, tn.data.unpack])
+def test_a_device_or_a_pipe_is_not_waited_for(load):
+    os.mkfifo("pipe")
+    for path in ("pipe", "/dev/zero"):
+        with pytest.raises(OSError, match=f"is no file, but a device or a pipe: '{path}'"):
+            load(path)

@@ -9,7 +9,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.ops._primitive import PRIMITIVES
-from tinynet.recipes import mnist_cnn
+from tinynet.recipes import Run
 
 nn = tn.nn
 
@@ -22,7 +22,7 @@ def rows(model, *args, **options):
 def test_the_mnist_network():
     """Keras counts 225,034 parameters for it."""
     with tn.use_kernels("reference"):  # others may lay out memory so that flattening copies
-        found = tn.summary(mnist_cnn.network(), (1, 1, 28, 28))
+        found = tn.summary(Run.of("mnist-cnn").network(), (1, 1, 28, 28))
     assert found.total_parameters == found.trainable_parameters == 225_034
     assert found.parameter_memory == 4 * 225_034
     table = [(row.kind, row.output_shapes, row.parameters, row.multiply_adds, row.memory) for row in found.layers]

@@ -244,6 +244,33 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
 
 
 # --- bad input ----------------------------------------------------------------------------------------------
+def replaced(state, path, value):
+    """The state with another value at one place."""
+    if not path:
+        return value
+    return {key: replaced(item, path[1:], value) if key == path[0] else item for key, item in state.items()}
+
+
+PLACES = [*((key,) for key in ("model", "optimizer", "callbacks", "history", "epoch", "batch", "tally", "streams")),
+          ("optimizer", "param_groups"), ("optimizer", "state"), ("streams", "now"), ("streams", "epoch began"),
+          ("tally", "total"), ("history", "epoch")]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_a_checkpoint_with_something_else_in_it(tmp_path, place):
+    run(0, epochs=1, callbacks=[tn.ModelCheckpoint(tmp_path / "x")])
+    state = tn.load(tmp_path / "x")
+    for value in (None, "x", [3], {"a": [None]}, tn.ones(1)):
+        tn.save(replaced(state, place, value), tmp_path / "y")
+        try:
+            run(0, epochs=2, callbacks=[tn.ModelCheckpoint(tmp_path / "x")], resume_from=tmp_path / "y")
+        except (ValueError, RuntimeError) as error:
+            assert str(error)
+    with pytest.raises(ValueError, match=r"y is no checkpoint of such a training, or is damaged: \w+Error\("):
+        tn.save(replaced(state, ("streams",), 3), tmp_path / "y")
+        run(0, epochs=2, callbacks=[tn.ModelCheckpoint(tmp_path / "x")], resume_from=tmp_path / "y")
+
+
 def test_checkpoints_that_do_not_fit(tmp_path):
     run(0, epochs=1, callbacks=[tn.ModelCheckpoint(tmp_path / "x")])
     checkpoint = tn.ModelCheckpoint(tmp_path / "x")

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tinynet.files import whole_file
+
 CASES = Path(__file__).parents[1] / "tests" / "bench"
 SIDES = ("tinynet", "torch", "torch-channels-last", "tinynet-reference")
 REST = 0.15  # seconds between turns: the threads of the side before may still be spinning
@@ -226,6 +228,7 @@ def run(names: Sequence[str], sides: Sequence[str], threads: int, rounds: int, a
             print(f"× {r['default_min']:.2f} default, × {r['better_min']:.2f} better" if r else "", file=sys.stderr)
     print(json.dumps(report, indent=1) if as_json else markdown(report))
     if out is not None:
-        out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-        out.with_suffix(".md").write_text(markdown(report) + "\n")
+        for suffix, text in ((".json", json.dumps(report, indent=1)), (".md", markdown(report))):
+            with whole_file(out.with_suffix(suffix)) as file:
+                file.write(f"{text}\n".encode())
     return int(any("error" in row.get(side, {}) for row in report["rows"] for side in sides))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinynet.checkpoint import save
-from tinynet.io import whole_file
+from tinynet.files import whole_file
 
 Logs = dict[str, float]
 

@@ -14,6 +14,7 @@ from tinynet.autograd.graph import Leaf, Node, Pick, Place, TracedNode, reach
 from tinynet.autograd.modes import _Mode, modes
 from tinynet.autograd.naming import by_place, named_tensors
 from tinynet.autograd.variable import raw
+from tinynet.device import CPU
 from tinynet.dtypes import Array
 from tinynet.ops.create import empty
 from tinynet.tensor import Tensor
@@ -115,6 +116,9 @@ def explain(loss: Tensor | Callable[[], Tensor], params: Any = None) -> Explanat
     if not isinstance(loss, Tensor):
         raise TypeError(f"explain(): argument 'loss' must be a Tensor or a function that returns one, not "
                         f"{type(loss).__name__}")
+    if loss.device != CPU:
+        raise RuntimeError(f"explain() looks at every number, and the loss is on {loss.device}: compute it on the CPU, "
+                           "with model.cpu()")
     seeds = seed([loss], [None], False)
     order = reach(seeds)
     _check(order)

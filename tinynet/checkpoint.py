@@ -136,7 +136,7 @@ def _decode(tree: Any, tensors: dict[str, Tensor]) -> Any:
         return tree
     kind, content = next(iter(tree.items())) if len(tree) == 1 else ("", None)
     if kind in ("tensor", "array") and content in tensors:
-        return tensors[content] if kind == "tensor" else tensors[content].numpy()
+        return tensors[content] if kind == "tensor" else tensors[content].cpu().numpy()
     if kind == "float" and content in ("nan", "inf", "-inf"):
         return float(content)
     if kind == "tuple" and isinstance(content, list):

@@ -5,9 +5,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from tinynet import recipes
+from tinynet.data.datasets import SHIPPED, SOURCES
+from tinynet.recipes.frame import about, dest, writable
+from tinynet.recipes.report import as_json, as_text
 
 EXAMPLES = """\
 examples:
@@ -15,7 +19,9 @@ examples:
   tinynet gradcheck                     prove every gradient of the library
   tinynet gradcheck conv2d logsumexp    ... of these two
   tinynet train mnist-cnn --epochs 2    train on MNIST (downloads 11 MB once)
+  tinynet evaluate mnist-cnn.ckpt       measure what it has saved
   tinynet data list                     which data sets there are, and where
+  tinynet lessons open 1                learn it all: a notebook to work in
   tinynet doctor                        what tinynet runs on, and what to fix
 """
 EXIT_STATUS = """\
@@ -23,7 +29,6 @@ exit status:
   0  done        1  failed, or a check found something wrong
   2  usage     130  interrupted (Ctrl-C)
 """
-MNIST_FOLDER = "folder of MNIST's four .gz files (default: $TINYNET_DATA/mnist, then the cache)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,14 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path(), metavar="DIR",
                       help="folder for training.png (default: this one)")
 
-    recipes = _group(commands, "train", "RECIPE", "train a network and print its test accuracy")
-    digits = _command(recipes, "digits-cnn", _train, "a small network on the digits that come with tinynet",
-                      "tinynet train digits-cnn", "tinynet train digits-cnn --epochs 30 --seed 1")
-    _training_options(digits, "digits_cnn", epochs=15, batch_size=16, lr=5e-3)
-    mnist = _command(recipes, "mnist-cnn", _train, "two convolutions and two linear layers on MNIST",
-                     "tinynet train mnist-cnn", "tinynet train mnist-cnn --epochs 2 --batch-size 64 --seed 0")
-    _training_options(mnist, "mnist_cnn", epochs=2, batch_size=64, lr=1e-3)
-    mnist.add_argument("--data", metavar="DIR", help=MNIST_FOLDER)
+    training = _group(commands, "train", "RECIPE", "train a network; print how good, how large and how fast it is",
+                      "tinynet train digits-cnn", "tinynet train mnist-cnn --epochs 10 --output results",
+                      "tinynet train housing --json > housing.json")
+    for name, recipe in recipes.every().items():
+        examples = [f"tinynet train {line}" for line in (name, *recipe.examples)]
+        _training_options(_command(training, name, _train, about(name), *examples), name, recipe)
+    evaluation = _command(commands, "evaluate", _evaluate, "measure a model that `tinynet train` has saved",
+                          "tinynet evaluate mnist-cnn.ckpt", "tinynet evaluate mnist-cnn.ckpt --json")
+    evaluation.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the file NAME.ckpt of a recipe")
+    evaluation.add_argument("--data", metavar="PATH", help="where its data are now (default: as in the training)")
+    evaluation.add_argument("--batch-size", type=_positive(int), metavar="N", help="samples at a time")
+    evaluation.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    evaluation.add_argument("--json", action="store_true", help="print the report as JSON")
 
     gradcheck = _command(commands, "gradcheck", _gradcheck, "check the gradients of every primitive",
                          "tinynet gradcheck", "tinynet gradcheck conv2d logsumexp",
@@ -96,23 +106,73 @@ def _parser() -> argparse.ArgumentParser:
                       "tinynet doctor", "tinynet doctor --json")
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
 
-    actions = _group(commands, "data", "ACTION", "list, check and download data sets")
+    actions = _group(commands, "data", "ACTION", "list, check and download data sets, and pack your own",
+                     "tinynet data list", "tinynet data fetch mnist")
     listing = _command(actions, "list", _data_list, "say which data sets there are, and where",
-                       "tinynet data list", "tinynet data list mnist")
+                       "tinynet data list", "tinynet data list mnist", "tinynet data list --json")
     verify = _command(actions, "verify", _data_verify, "check the files that are there",
-                      "tinynet data verify", "tinynet data verify mnist --data ~/mnist")
+                      "tinynet data verify", "tinynet data verify mnist --data ~/mnist",
+                      "tinynet data verify photos.npz")
     fetch = _command(actions, "fetch", _data_fetch, "download a data set; what is there is only checked",
                      "tinynet data fetch mnist", "tinynet data fetch cifar10 --data ~/cifar")
-    shipped, sources = ("digits", "housing", "sonnets"), (
-        "mnist", "fashion_mnist", "cifar10", "california_housing", "tiny_shakespeare", "names")
-    fetch.add_argument("name", choices=sources, metavar="NAME", help=f"one of {', '.join(sources)}")
-    for action in (listing, verify):
-        action.add_argument("name", nargs="?", choices=shipped + sources, metavar="NAME",
-                            help="one data set (default: all)")
+    notebooks = _group(commands, "lessons", "ACTION", "list the lessons, open one, begin one anew",
+                       "tinynet lessons list", "tinynet lessons open 1")
+    _command(notebooks, "list", _lessons, "say which lessons there are", "tinynet lessons list")
+    work = _command(notebooks, "open", _lessons, "copy a lesson into this folder and open it; yours is kept",
+                    "tinynet lessons open 1")
+    work.add_argument("--force", action="store_true", help="begin anew; the one that is here is kept as .bak")
+    work.add_argument("--no-browser", action="store_true", help="start JupyterLab, but no browser")
+    again = _command(notebooks, "reset", _lessons, "bring a lesson back as it was; yours is kept as .bak",
+                     "tinynet lessons reset 1")
+    for action in (work, again):
+        action.add_argument("number", type=_positive(int), metavar="N", help="number of the lesson")
+    grading = _command(commands, "grade", _grade, "hold handed-in notebooks to the properties of their exercises",
+                       "tinynet grade lesson.ipynb", "tinynet grade submissions --seed 7 --csv > grades.csv")
+    grading.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="notebooks, or folders of them")
+    grading.add_argument("--seed", type=int, default=1, metavar="N",
+                         help="where the random inputs start (default: %(default)s)")
+    grading.add_argument("--limit", type=_positive(float), default=60.0, metavar="SECONDS",
+                         help="time for each notebook (default: %(default)g)")
+    forms = grading.add_mutually_exclusive_group()
+    for form in ("csv", "json"):
+        forms.add_argument(f"--{form}", action="store_const", const=form, dest="form", default="table",
+                           help=f"print {form.upper()} instead of a table")
+
+    names = [*dict.fromkeys((*SHIPPED, *SOURCES))]
+    fetch.add_argument("name", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
+    listing.add_argument("name", nargs="?", choices=names, metavar="NAME", help="one data set (default: all)")
+    verify.add_argument("name", nargs="?", metavar="NAME", help="one data set (default: all), or a file of `pack`")
     for action in (listing, verify, fetch):
         action.add_argument("--data", metavar="DIR", help="folder of this data set's files (default: the set's own in "
                             "$TINYNET_DATA, then in the cache)")
+    _packing_options(_command(
+        actions, "pack", _data_pack, "make one compressed file of your data, for tn.data.unpack",
+        "tinynet data pack photos --size 64x48", "tinynet data pack flats.csv --target rent --missing drop"))
+    for action in actions.choices.values():
+        action.add_argument("--json", action="store_true", help="print it as JSON")
     return parser
+
+
+def _packing_options(packing: argparse.ArgumentParser) -> None:
+    packing.add_argument("source", type=Path, metavar="SOURCE",
+                         help="a folder with a folder of images for each class, or a CSV file")
+    packing.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: the source's name, .npz)")
+    packing.add_argument("--size", type=_size, metavar="HxW", help="what to scale images to, as 64x48 or 64")
+    packing.add_argument("--grey", action="store_true", help="images of one channel instead of three")
+    packing.add_argument("--target", metavar="COLUMN", help="of a table: the column to predict")
+    packing.add_argument("--features", type=lambda text: text.split(","), metavar="A,B",
+                         help="the columns to predict it from (default: all others); words become 0s and 1s")
+    packing.add_argument("--missing", choices=("error", "drop", "nan"), default="error",
+                         help="what to do about empty cells (default: %(default)s)")
+    packing.add_argument("--delimiter", default=",", metavar="SIGN", help="what separates cells (default: %(default)s)")
+    packing.add_argument("--encoding", default="utf-8", help="how letters are written (default: %(default)s)")
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [int(side) if side.isdecimal() else 0 for side in text.split("x")]
+    if len(sides) > 2 or 0 in sides:
+        raise argparse.ArgumentTypeError(f"{text} is no size: write HEIGHTxWIDTH, or one number for both")
+    return sides[0], sides[-1]
 
 
 def _command(commands: Any, name: str, run: Any, text: str, *examples: str) -> argparse.ArgumentParser:
@@ -124,21 +184,28 @@ def _command(commands: Any, name: str, run: Any, text: str, *examples: str) -> a
     return parser
 
 
-def _group(commands: Any, name: str, metavar: str, text: str) -> Any:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _group(commands: Any, name: str, metavar: str, text: str, *examples: str) -> Any:
+    parser = _command(commands, name, None, text, *examples)
     return parser.add_subparsers(title=f"{metavar} is one of", metavar=metavar, required=True)
 
 
-def _training_options(parser: argparse.ArgumentParser, recipe: str, epochs: int, batch_size: int,
-                      lr: float) -> None:
-    parser.set_defaults(recipe=recipe)
+def _training_options(parser: argparse.ArgumentParser, name: str, recipe: recipes.Recipe) -> None:
+    parser.set_defaults(recipe=name)
     for option, kind, default, metavar, text in (
-            ("--epochs", _positive(int), epochs, "N", "passes over the training data"),
-            ("--batch-size", _positive(int), batch_size, "N", "images a step"),
+            ("--epochs", _positive(int), recipe.epochs, "N", "passes over the training data"),
+            ("--batch-size", _positive(int), recipe.batch_size, "N", "samples a step"),
+            ("--lr", _positive(float), recipe.lr, "RATE", "the optimizer's step size"),
             ("--seed", int, 0, "N", "where the random numbers start"),
-            ("--lr", _positive(float), lr, "RATE", "Adam's step size")):
-        parser.add_argument(option, type=kind, default=default, metavar=metavar,
-                            help=f"{text} (default: {default})")
+            ("--device", str, "cpu", "DEVICE", "where to train: cpu or cuda"),
+            ("--output", Path, Path(), "DIR", "folder for the model and its curves")):
+        shown = "this one" if default == Path() else default
+        parser.add_argument(option, type=kind, default=default, metavar=metavar, help=f"{text} (default: {shown})")
+    if recipe.source in SOURCES:
+        parser.add_argument("--data", metavar="DIR", help=f"folder with the files of {recipe.source} (default: its own "
+                            "in $TINYNET_DATA, then in the cache)")
+    for flag, keywords in recipe.options.items():
+        parser.add_argument(flag, **keywords)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def _positive(kind: Any) -> Any:
@@ -153,20 +220,28 @@ def _positive(kind: Any) -> Any:
 
 # --- the commands -------------------------------------------------------------------------------------------
 def _demo(args: argparse.Namespace) -> int:
-    args.out.mkdir(parents=True, exist_ok=True)
-    if not os.access(args.out, os.W_OK):  # better said now than after the training
-        raise PermissionError(f"cannot write into {args.out}: choose another folder with --out")
     from tinynet.recipes.demo import demo
 
+    writable(args.out, "--out")
     demo(args.out)
     return 0
 
 
 def _train(args: argparse.Namespace) -> int:
-    recipe = import_module(f"tinynet.recipes.{args.recipe}")
-    folder = {"data": args.data} if "data" in args else {}
-    _, history = recipe.train(args.epochs, args.batch_size, args.seed, args.lr, **folder)
-    print(f"test accuracy {history['val_accuracy'][-1]:.2%}")
+    given = vars(args)
+    settings = {key: given[key] for key in ("epochs", "batch_size", "lr", "seed", "device", "output")}
+    options = {dest(flag): given[dest(flag)] for flag in recipes.every()[args.recipe].options}
+    run = recipes.Run.of(args.recipe, **settings, data=given.get("data"), options=options)
+    *_, found = recipes.cook(run)
+    print(as_json(found) if args.json else as_text(found))
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from tinynet.recipes.evaluate import evaluate
+
+    found = evaluate(args.checkpoint, args.data, args.batch_size, args.device)
+    print(as_json(found) if args.json else as_text(found, confusion=True))
     return 0
 
 
@@ -188,47 +263,40 @@ def _bench(args: argparse.Namespace) -> int:
     return bench.run(args.cases, args.sides.split(","), args.threads, args.rounds, args.json, args.out)
 
 
-def _chosen(args: argparse.Namespace) -> list[tuple[str, Any]]:
-    """The data sets, or those of the name that was given; one may be shipped in short, and be downloaded in full."""
-    from tinynet.data.datasets import SHIPPED, SOURCES
+def _lessons(args: argparse.Namespace) -> int:
+    from tinynet.learn import shelf
 
-    if args.data and not args.name:
-        raise ValueError("--data is the folder of one data set: say of which, as in `tinynet data list mnist --data .`")
-    return [item for item in (*SHIPPED.items(), *SOURCES.items()) if args.name in (None, item[0])]
+    if "number" not in args:
+        return shelf.show()
+    return shelf.open_(args.number, args.force, not args.no_browser) if "force" in args else shelf.reset(args.number)
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from tinynet.learn import grade
+
+    return grade.main(args.notebooks, args.seed, args.limit, args.form)
 
 
 def _data_list(args: argparse.Namespace) -> int:
-    for name, data in _chosen(args):
-        files = data.places(args.data)
-        there = [path for path in files if path.exists()]
-        folders = " and ".join(sorted({str(path.parent) for path in there or files}))
-        state = f"{len(there)} of {len(files)} file{'s' * (len(files) > 1)} in"
-        if not there:
-            state = f"not here; `tinynet data fetch {name}` puts {data.size} into"
-        print(f"{name:18} {data.about:23} {state} {folders}")
-    return 0
+    from tinynet.data import shelf
+
+    return shelf.show(args.name, args.data, args.json)
 
 
 def _data_verify(args: argparse.Namespace) -> int:
-    corrupt = 0
-    files = [(data, path) for _, data in _chosen(args) for path in data.places(args.data)]
-    for source, path in files:
-        state = "ok" if path.exists() else "missing"
-        try:
-            if path.exists():
-                source.check(path)
-        except RuntimeError:
-            state = "CORRUPT"
-            corrupt += 1
-        print(f"{state:8} {path}")
-    if corrupt:
-        print("tinynet: error: delete what is corrupt and fetch it again", file=sys.stderr)
-    return int(corrupt > 0)
+    from tinynet.data import shelf
+
+    return shelf.verify(args.name, args.data, args.json)
 
 
 def _data_fetch(args: argparse.Namespace) -> int:
-    from tinynet.data.datasets import SOURCES
+    from tinynet.data import shelf
 
-    for path in SOURCES[args.name].fetch(args.data):
-        print(path)
-    return 0
+    return shelf.fetch(args.name, args.data, args.json)
+
+
+def _data_pack(args: argparse.Namespace) -> int:
+    from tinynet.data import shelf
+
+    table = {name: getattr(args, name) for name in ("target", "features", "missing", "delimiter", "encoding")}
+    return shelf.pack_up(args.source, args.out, args.size, args.grey, table, args.json)

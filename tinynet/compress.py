@@ -10,11 +10,12 @@ import numpy as np
 
 from tinynet.autograd.modes import no_grad
 from tinynet.autograd.variable import raw
+from tinynet.device import backend, host
 from tinynet.dtypes import float64, int8
 from tinynet.nn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear, Module
 from tinynet.nn import functional as F
 from tinynet.nn.utils import prune
-from tinynet.ops import clamp, from_numpy, where
+from tinynet.ops import clamp, tensor, where
 from tinynet.ops import round as round_
 from tinynet.tensor import Tensor
 
@@ -50,7 +51,7 @@ def prune_magnitude(model: Module, amount: float) -> Module:
     """
     layers = list(_weighted("prune_magnitude", model))
     known = [getattr(layer, "weight_mask", None) for layer in layers]
-    left = [abs(raw(layer.weight).reshape(-1) if mask is None else raw(layer.weight_orig)[raw(mask) == 1])
+    left = [host(abs(raw(layer.weight).reshape(-1) if mask is None else raw(layer.weight_orig)[raw(mask) == 1]))
             for layer, mask in zip(layers, known, strict=True)]
     total = sum(a.size for a in left)
     whole = isinstance(amount, int) and not isinstance(amount, bool)
@@ -71,7 +72,7 @@ def sparsity(model: Module) -> float:
     0.0
     """
     weights = [_weight(layer) for layer in _weighted("sparsity", model)]
-    return float(sum((w == 0).sum() for w in weights) / sum(w.size for w in weights))
+    return float(sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights))
 
 
 def _weight(layer: Any) -> Any:
@@ -104,13 +105,13 @@ class _Quantized(Module):
         super().__init__()
         weight = layer.weight.detach()
         peak = weight.abs().flatten(1).amax(1)
-        if not np.isfinite(raw(peak)).all():
+        if not peak.isfinite().all():
             raise ValueError(f"quantize(): the weight of {layer} is not finite")
         self.register_buffer("weight_scale", where(peak > 0, peak / LEVELS, 1.0))
         scaled = weight / self.weight_scale.reshape((-1, *[1] * (weight.ndim - 1)))
         self.register_buffer("weight", clamp(round_(scaled), -LEVELS, LEVELS).to(int8))
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
-        known = None if input_range is None else from_numpy(np.array(input_range, raw(weight).dtype))
+        known = None if input_range is None else tensor(input_range, dtype=weight.dtype, device=weight.device)
         self.register_buffer("input_range", known)
         self.requires = layer.extra_repr()
 
@@ -127,7 +128,8 @@ class _Quantized(Module):
     def input_step(self, input: Tensor) -> tuple[float, float]:
         """s_x and z: of the range seen in calibration, or of this input's; 0 is always in it, and met exactly."""
         x = raw(input if self.input_range is None else self.input_range)
-        low, high = (float(f(x, initial=0.0)) for f in (np.min, np.max))
+        low, high = (float(end) for end in host(backend(x).stack([x.min(), x.max()]))) if x.size else (0.0, 0.0)
+        low, high = min(low, 0.0), max(high, 0.0)
         scale = (high - low) / (HIGH - LOW) or 1.0
         return scale, LOW - round(low / scale)
 

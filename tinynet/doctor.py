@@ -1,11 +1,9 @@
 """`tn.doctor()`: what this installation runs on, how fast that is, and what to do where it could be better."""
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +13,18 @@ from typing import Any
 import numpy as np
 
 from tinynet import kernels, nn, optim
+from tinynet.cuda import report
 from tinynet.data.datasets import SHIPPED, SOURCES
 from tinynet.data.download import cache_dir
 from tinynet.data.sources import Shipped, Source
 from tinynet.kernels.cpu import choice, threads
+from tinynet.nvidia import library
 from tinynet.ops import randint, randn
 from tinynet.ops.sampling import get_rng_state, set_rng_state
 from tinynet.text import size
 
 PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "tqdm", "threadpoolctl", "safetensors", "tbb", "onnx",
             "onnxruntime", "torch")
-DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 READING = 0.4  # seconds for each of the two readings of speed
 SIDE = 1024  # of the matrices
 NONE = "not installed"
@@ -61,7 +60,7 @@ class Diagnosis:
 def _said(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
-    return "none" if value is None else "yes" if value is True else str(value)
+    return "none" if value is None else "yes" if value is True else "no" if value is False else str(value)
 
 
 def doctor() -> Diagnosis:
@@ -135,25 +134,10 @@ def _place(folder: Path, pattern: str = "**/*") -> str:
 
 
 def _gpu() -> Facts:
-    """What the driver says of itself: CuPy, which takes seconds to import, is not asked."""
-    try:
-        driver = ctypes.CDLL(DRIVERS.get(sys.platform, ""))
-    except (OSError, TypeError):
-        return {"driver": None, "devices": []}
-    version, count = ctypes.c_int(), ctypes.c_int()
-    status = driver.cuInit(0)
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    if status:
-        return {"driver": f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}, which does not start: error "
-                          f"{status}", "devices": []}
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    names = []
-    for k in range(count.value):
-        device, name = ctypes.c_int(), ctypes.create_string_buffer(100)
-        driver.cuDeviceGet(ctypes.byref(device), k)
-        driver.cuDeviceGetName(name, len(name), device)
-        names.append(name.value.decode(errors="replace"))
-    return {"driver": f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}", "devices": names}
+    """What is known without CUDA and CuPy, which take seconds to load. (`tn.cuda.info()` loads them.)"""
+    missing = library.obstacle()
+    return {**report.facts(), "usable": missing is None, "missing": missing and missing.what,
+            "remedy": missing and missing.command}
 
 
 def _data_sets() -> Facts:
@@ -197,7 +181,7 @@ def _least_seconds(run: Callable[[], Any]) -> float:
 # ---- what to do
 def _advice(facts: dict[str, Facts]) -> list[tuple[str, str]]:
     """What is not as it could be, and the command that helps."""
-    versions, processor, gpu = facts["versions"], facts["processor"], facts["gpu"]
+    processor, gpu = facts["processor"], facts["gpu"]
     found = []
     if facts["kernels"]["numba"] is not True:
         found.append(("the fast kernels need Numba, which cannot be imported; the reference kernels are used",
@@ -213,12 +197,8 @@ def _advice(facts: dict[str, Facts]) -> list[tuple[str, str]]:
     if (processor["threads of BLAS"] or 0) > processor["processors"]:
         found.append((f"BLAS runs {processor['threads of BLAS']} threads on {processor['processors']} processors",
                       f"export OMP_NUM_THREADS={processor['processors']}"))
-    if gpu["driver"] and "does not start" in gpu["driver"]:
-        found.append(("the GPU's driver does not start", "nvidia-smi"))
-    elif gpu["devices"] and versions["cupy"] == NONE:
-        cuda = "cuda13" if int(gpu["driver"].removeprefix("for CUDA ").partition(".")[0]) >= 13 else "cuda12"
-        found.append((f"there is a {gpu['devices'][0]}, but no CuPy to compute on it",
-                      f'pip install "tinynet-dl[{cuda}]"'))
+    if gpu["driver"] is not None and not gpu["usable"]:  # where there is no driver, nobody expects a GPU
+        found.append((gpu["missing"], gpu["remedy"]))
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinynet.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 from tinynet.dtypes import DType
 from tinynet.ops import from_numpy
-from tinynet.random import Generator, default_generator
+from tinynet.random import Generator, default_generator, generator_of
 from tinynet.tensor import Tensor
 
 
@@ -110,14 +110,17 @@ def samples(loader: Any) -> int | None:
 
 
 def streams(*owners: Any) -> list[Generator]:
-    """The generators of random numbers that a training draws from: the default one, and those that its modules,
-    loaders, samplers and data sets have as attributes."""
+    """The generators of random numbers that a training draws from: the default one of each device, and those that its
+    modules, loaders, samplers and data sets have as attributes."""
     found, seen, todo = {id(default_generator): default_generator}, set(), list(owners)
     while todo:
         owner = todo.pop(0)
         if id(owner) in seen:
             continue
         seen.add(id(owner))
+        for p in getattr(owner, "_parameters", {}).values():
+            if p is not None:
+                found.setdefault(id(generator_of(p.device)), generator_of(p.device))
         for name, value in getattr(owner, "__dict__", {}).items():
             if isinstance(value, Generator):
                 found.setdefault(id(value), value)

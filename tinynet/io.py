@@ -5,17 +5,16 @@ PyTorch's side of it is `safetensors.torch`: what either writes, the other loads
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from tinynet.device import device as Device
+from tinynet.files import check_file, whole_file
 from tinynet.ops import from_numpy
 from tinynet.tensor import Tensor
 
@@ -64,7 +63,7 @@ def read_safetensors(path: str | os.PathLike[str],
     """load_safetensors, and the file's metadata."""
     place = None if device is None else Device(device)
     path = Path(path)
-    open(path, "rb").close()  # its OSError names the file; that of safe_open does not always
+    check_file(path)  # its OSError names the file; that of safe_open does not always
     try:
         with safe_open(path, framework="numpy") as file:
             dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -73,7 +72,7 @@ def read_safetensors(path: str | os.PathLike[str],
                 listed = ", ".join(f"'{name}' ({dtype})" for name, dtype in foreign.items())
                 raise ValueError(f"{path} has tensors of dtypes that tinynet has not: {listed}. Convert them where the "
                                  f"file was written, to float32 for example")
-            tensors = {name: from_numpy(file.get_tensor(name)) for name in dtypes}
+            tensors = {name: _read(file, name) for name in dtypes}
             metadata = file.metadata() or {}
     except SafetensorError as problem:
         raise ValueError(f"{path} is not a safetensors file, or is damaged or cut off: {problem}"
@@ -84,6 +83,14 @@ def read_safetensors(path: str | os.PathLike[str],
     return tensors | twins, metadata
 
 
+def _read(file: Any, name: str) -> Tensor:
+    """A tensor of the file. SafetensorError where the format allows a shape that no array has."""
+    try:
+        return from_numpy(file.get_tensor(name))
+    except ValueError as problem:
+        raise SafetensorError(f"tensor {name!r}: {problem}") from None
+
+
 def _pickled(path: Path) -> str:
     """What to say of a file that looks like PyTorch's own format."""
     with open(path, "rb") as file:
@@ -91,36 +98,6 @@ def _pickled(path: Path) -> str:
             return ""
     return ("; it looks like a pickle, as torch.save writes it. Unpickling can run any code, so tinynet never does: "
             "where the file was written, save with safetensors.torch.save_file")
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write to, which stands beside `path` until it is complete and on the disk, and only then takes its
-    name; if anything fails, nothing of it is left."""
-    target = Path(os.path.realpath(path))  # a link stays a link
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-        _sync_folder(target.parent)
-    except OSError as problem:
-        raise OSError(problem.errno, f"could not write the file: {problem.strerror}", str(path)) from problem
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the folder's new entry on the disk, too."""
-    if os.name != "posix":  # elsewhere folders cannot be opened
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _names(argument: str, mapping: Any) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.device import host, is_array
 from tinynet.dtypes import Array
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 
 def to_numpy(x: Any) -> Array:
     """The values of a tensor (which may need grad, and be on a GPU), an array or a list as a NumPy array."""
-    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else host(x) if is_array(x) else np.asarray(x)
 
 
 # --- classification -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Each has a class, so that one can be silenced alone: `warnings.simplefilter("ign
 """
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -145,9 +146,12 @@ def check_progress(losses: Sequence[float]) -> None:
 
 # ---- where a nan comes from
 def is_finite(loss: Tensor, optimizer: Any) -> bool:
-    """Whether the loss and all gradients are. (A sum that is shows it of all its terms, and is quick.)"""
-    grads = [p.grad.array for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return _finite(loss) and all(np.isfinite(g.sum()) or np.isfinite(g).all() for g in grads)
+    """Whether the loss and all gradients are. (A sum that is shows it of all its terms, and is quick; so it is looked
+    at first, once for all of them: from a GPU one number comes.)"""
+    seen = [loss, *(p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)]
+    with np.errstate(all="ignore"):
+        sums = [sum(t.array.sum() for t in seen if t.device == place) for place in dict.fromkeys(t.device for t in seen)]
+    return all(math.isfinite(float(s)) for s in sums) or all(map(_finite, seen))
 
 
 def explain(model: Any, inputs: Sequence[Any], target: Any, loss: Callable[[Any, Any], Any]) -> str:

@@ -30,6 +30,11 @@ def _of_contract(spec: str, operands: Sequence[Array]) -> int:
     return math.prod(sizes.values()) * (len(operands) - 1)
 
 
+def _of_recurrence(x: Array, *weights: Array) -> int:
+    """Each sample at each time meets all weights."""
+    return math.prod(x.shape[:2]) * sum(math.prod(w.shape) for w in weights)
+
+
 # How many products of two numbers are added up, for the ops where that is the work: (out, *arguments, **options).
 MULTIPLY_ADDS: dict[str, Callable[..., int]] = {
     "matmul": lambda out, a, b: math.prod(out.shape) * a.shape[-1],
@@ -39,6 +44,9 @@ MULTIPLY_ADDS: dict[str, Callable[..., int]] = {
     "contract": lambda out, *operands, spec: _of_contract(spec, operands),
     "attention": lambda out, q, k, v, *mask, **how: (
         math.prod(q.shape) * k.shape[-2] + math.prod(q.shape[:-1]) * math.prod(v.shape[-2:])),
+    "lstm": lambda out, x, h, c, w_ih, w_hh, *biases, **how: _of_recurrence(x, w_ih, w_hh),
+    "gru": lambda out, x, h, w_ih, w_hh, *biases, **how: _of_recurrence(x, w_ih, w_hh),
+    "rnn": lambda out, x, h, w_ih, w_hh, *biases, **how: _of_recurrence(x, w_ih, w_hh),
 }
 
 

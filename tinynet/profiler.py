@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
@@ -25,8 +24,10 @@ from tinynet.autograd.graph import Node
 from tinynet.autograd.naming import user_names
 from tinynet.autograd.variable import raw
 from tinynet.autograd.writes import owner, tick
+from tinynet.files import whole_file
 from tinynet.nn import containers, fusion
 from tinynet.nn.module import Module
+from tinynet.nvidia import library
 from tinynet.ops._primitive import Primitive
 from tinynet.ops._watch import replaced, watched
 from tinynet.optim.optimizer import Optimizer
@@ -164,6 +165,8 @@ class profile:
         event.start = self._now()
         try:
             out = call()
+            if library.loaded() is not None:  # what a GPU was asked to do counts when it is done
+                library.loaded().cuda.get_current_stream().synchronize()
             event.duration = self._now() - event.start
             if inputs is not None:
                 self._note_memory(out, inputs)
@@ -312,7 +315,8 @@ class profile:
                           "dur": 1e6 * event.duration, **where, "args": more})
         trace += [{"name": "memory", "ph": "C", "ts": 1e6 * when, **where, "args": {"bytes": alive}}
                   for when, alive in self._memory]
-        Path(path).write_text(json.dumps({"traceEvents": trace, "displayTimeUnit": "ms"}), encoding="utf-8")
+        with whole_file(path) as file:
+            file.write(json.dumps({"traceEvents": trace, "displayTimeUnit": "ms"}).encode())
 
 
 class _TimedOp:

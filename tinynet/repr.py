@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinynet.device import backend, host
 from tinynet.dtypes import get_default_dtype, name
 
 PRECISION = 4
@@ -73,7 +74,10 @@ def _values(array: Array, indent: int) -> str:
     cut = [array.size > THRESHOLD and n > 2 * EDGE for n in array.shape]
     for axis, is_cut in enumerate(cut):
         if is_cut:
-            array = array.take([*range(EDGE), *range(-EDGE, 0)], axis=axis)
+            before = (slice(None),) * axis
+            edges = array[(*before, slice(EDGE))], array[(*before, slice(-EDGE, None))]
+            array = backend(array).concatenate(edges, axis)
+    array = host(array)
     numbers = array.reshape(-1).tolist()
     show, width = _number_format(numbers)
     return _nested(array.tolist(), cut, indent, show, width)

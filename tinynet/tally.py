@@ -71,7 +71,7 @@ class Tally:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Count on from there."""
-        self.total, self.samples = state["total"], state["samples"]
+        self.total, self.samples = float(state["total"]), int(state["samples"])
         self.truths, self.predictions = ([] if state[name] is None else [state[name]]
                                          for name in ("truths", "predictions"))
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from tinynet import ops
 from tinynet.autograd import engine
 from tinynet.autograd.graph import Leaf
 from tinynet.autograd.variable import Handle, Variable, wrap
 from tinynet.ops import linalg, sampling
 from tinynet.ops._primitive import NUMBERS, Primitive
+from tinynet.ops.create import array_in
 from tinynet.ops.discrete import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
 from tinynet.ops.elementwise import cast
-from tinynet.ops.index import getitem, is_basic, plain_index, set_at
-from tinynet.ops.inplace import in_place, scalar_or_tensor, view_in_place, write
+from tinynet.ops.index import getitem, index_of, is_basic, set_at
+from tinynet.ops.inplace import in_place, nearby, scalar_or_tensor, view_in_place, write
 from tinynet.ops.shape import mT, sizes
 from tinynet.value import Value
 
@@ -180,15 +179,15 @@ class Tensor(Value):
 
     # ---- indexing
     def __getitem__(self, index: Any) -> Tensor:
-        return getitem(self, index=plain_index(index))
+        return getitem(self, index=index_of(self.array, index))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value = scalar_or_tensor(value, self)
         ones = next((k for k, n in enumerate(value.shape) if n != 1), value.ndim)  # x[0] = v may have v.shape (1, n)
-        index = plain_index(index)
+        index = index_of(self.array, index)
         if is_basic(index):
             window = getitem(self, index=index)
-            spare = min(ones, value.ndim - window.ndim)
+            value, spare = nearby(value, self), min(ones, value.ndim - window.ndim)
             write(window, value.reshape(value.shape[spare:]) if spare > 0 else value)
         else:
             value = value.reshape(value.shape[ones:]) if ones else value
@@ -202,7 +201,7 @@ class Tensor(Value):
         return iter(ops.unbind(self))
 
     def __contains__(self, value: Any) -> Bool:
-        return Bool((self == value).array.any())
+        return Bool((self == value).any())
 
     @property
     def T(self) -> Tensor:
@@ -237,7 +236,7 @@ class Tensor(Value):
     __matmul__, __abs__ = ops.matmul, ops.abs.operator
 
     def __rmatmul__(self, other: Any) -> Any:
-        return ops.matmul(wrap(np.asarray(other)), self)
+        return ops.matmul(wrap(array_in(other)), self)
 
     def __pos__(self) -> Tensor:
         return self
@@ -376,7 +375,7 @@ class Tensor(Value):
         >>> tn.zeros(2).copy_(tn.tensor([1, 2]))
         tensor([1., 2.])
         """
-        src = scalar_or_tensor(src, self)
+        src = nearby(scalar_or_tensor(src, self), self)
         return write(self, cast(src, dtype=self.dtype) if src.dtype != self.dtype else src)
 
 

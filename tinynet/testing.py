@@ -81,7 +81,7 @@ def compare(actual: Any, expected: Any, rtol: float | None, atol: float | None, 
 
 def as_array(a: Any) -> Any:
     """The NumPy array of a tensor, array or number; None for anything else."""
-    a = a.detach().numpy() if isinstance(a, Tensor) else a
+    a = a.detach().cpu().numpy() if isinstance(a, Tensor) else a
     a = a.numpy(force=True) if type(a).__module__ == "torch" else a
     return np.asarray(a) if isinstance(a, (np.ndarray, np.generic, int, float, bool)) else None
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -268,6 +269,13 @@ class Trainer:
         state = load(path)
         if not isinstance(state, dict) or not state.keys() >= self.state_dict().keys():
             raise ValueError(f"{path} is no checkpoint of a Trainer")
+        try:
+            self._go_on(state, path)
+        except (AttributeError, IndexError, KeyError, TypeError) as problem:
+            raise ValueError(f"{path} is no checkpoint of such a training, or is damaged: {problem!r}") from problem
+
+    def _go_on(self, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+        """Take over what was saved."""
         saved, mine = ([name for name, _ in pairs] for pairs in (state["callbacks"], self._callback_states()))
         if saved != mine:
             raise ValueError(f"{path} has the state of the callbacks {saved}, this training has {mine}")
@@ -284,8 +292,10 @@ class Trainer:
         stateful = [callback for callback in self.callbacks if callback.state_dict()]
         for callback, (_, saved_state) in zip(stateful, state["callbacks"], strict=True):
             callback.load_state_dict(saved_state)
-        self.history = History(**state["history"])
-        self.epoch, self.batch, self.stop_training = state["epoch"], state["batch"], state["stop_training"]
+        epochs, curves = state["history"]["epoch"], state["history"]["history"]
+        self.history = History([*epochs], {name: [*values] for name, values in curves.items()})
+        self.epoch, self.batch = (operator.index(state[name]) for name in ("epoch", "batch"))
+        self.stop_training = bool(state["stop_training"])
         self._tally.load_state_dict(state["tally"])
         self._epoch_began, self.resumed = state["streams"]["epoch began"], True
         self._restore(state["streams"]["now"])

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import late
 from tinynet.autograd.graph import Leaf, Pick
 from tinynet.autograd.variable import Variable
 from tinynet.autograd.writes import writes
-from tinynet.device import CPU
+from tinynet.device import CPU, device_of, host
 from tinynet.device import device as Device
 from tinynet.dtypes import DType, as_dtype, float32, float64, int32, int64
 from tinynet.dtypes import bool_ as bool_dtype
 from tinynet.dtypes import float16 as half_dtype
 from tinynet.errors import check_dim
 from tinynet.ops.elementwise import cast, clone
+from tinynet.ops.exchange import to_device
 from tinynet.repr import tensor_repr
 
 _TYPES = {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
@@ -65,7 +67,7 @@ class Value(Variable):
         >>> tn.zeros(2).device
         device(type='cpu')
         """
-        return CPU
+        return device_of(self.array)
 
     def size(self, dim: builtins.int | None = None) -> Any:
         """The shape, or the size along dim.
@@ -158,7 +160,7 @@ class Value(Variable):
         """
         if self.array.size != 1:
             raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
-        return self.array.item()
+        return self._read().item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers.
@@ -166,17 +168,28 @@ class Value(Variable):
         >>> tn.tensor([[1, 2]]).tolist()
         [[1, 2]]
         """
-        return self.array.tolist()
+        return self._read().tolist()
+
+    def _read(self) -> Any:
+        """The elements as NumPy has them. From a GPU they are fetched, and with them what was noted there (`late`)."""
+        values = host(self.array)
+        if values is not self.array:
+            late.look()
+        return values
 
     def numpy(self, *, force: builtins.bool = False) -> Any:
-        """The elements as a NumPy array that shares this memory. RuntimeError if it requires grad, unless force.
+        """The elements as a NumPy array that shares this memory. RuntimeError if it requires grad, TypeError if it is
+        on a GPU, unless force: then it is a copy.
 
         >>> tn.tensor([1, 2]).numpy()
         array([1, 2])
         """
         if self.refresh() is not None and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        return self.array
+        if not force and not isinstance(self.array, np.ndarray):
+            raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the "
+                            "tensor to host memory first.")
+        return self._read()
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> Any:
         a = self.numpy()
@@ -196,7 +209,7 @@ class Value(Variable):
         if self.array.size != 1:
             what = "no values" if not self.array.size else "more than one value"
             raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous; use .any() or .all()")
-        return builtins.bool(self.array.item())
+        return builtins.bool(self._read().item())
 
     def __float__(self) -> builtins.float:
         return builtins.float(self._number())
@@ -208,12 +221,12 @@ class Value(Variable):
         if self.array.size != 1:
             raise ValueError(f"only one element tensors can be converted to Python scalars, this one has shape "
                              f"{list(self.shape)}")
-        return self.array.item()
+        return self._read().item()
 
     def __index__(self) -> builtins.int:
         if self.array.size != 1 or self.array.dtype.kind == "f":
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return builtins.int(self.array.item())
+        return builtins.int(self._read().item())
 
     def __len__(self) -> builtins.int:
         if not self.array.ndim:
@@ -225,7 +238,12 @@ class Value(Variable):
 
     def __repr__(self) -> str:
         fn = self.grad_fn
-        return tensor_repr(self.array, requires_grad=self.refresh() is not None, grad_fn=fn and fn.name())
+        place = self.device
+        text = tensor_repr(self.array, requires_grad=self.refresh() is not None, grad_fn=fn and fn.name(),
+                           device=None if place == CPU else str(place))
+        if place != CPU:
+            late.look()
+        return text
 
     # ---- copies
     def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Any:
@@ -257,14 +275,18 @@ class Value(Variable):
         """
         for a in args:
             if isinstance(a, Variable):
-                dtype = a.array.dtype
-            elif isinstance(a, (str, Device)):
+                dtype, device = a.array.dtype, device_of(a.array)
+            elif isinstance(a, (str, Device)) or (isinstance(a, builtins.int) and not isinstance(a, builtins.bool)):
                 device = a
             elif a is not None and not isinstance(a, builtins.bool):
                 dtype = as_dtype(a)
-        if device is not None:
-            Device(device)  # raises for one that is not here
-        wanted = self.array.dtype if dtype is None else as_dtype(dtype)
+        here, wanted = device_of(self.array), self.array.dtype if dtype is None else as_dtype(dtype)
+        there = here if device is None else Device(device)  # raises for one that is not here
+        if there != here and (there.type, there.index) != (here.type, None):
+            moved = to_device(self, device=there, back=here)
+            if there == CPU:
+                late.look()
+            return moved if wanted == moved.array.dtype else cast(moved, dtype=wanted)
         if wanted != self.array.dtype:
             return cast(self, dtype=wanted)
         return clone(self) if copy else self
@@ -280,11 +302,9 @@ class Value(Variable):
     def cuda(self, device: Any = None, non_blocking: builtins.bool = False) -> Any:
         """The tensor on a GPU. RuntimeError where there is none.
 
-        >>> tn.ones(1).cuda()
-        Traceback (most recent call last):
-        RuntimeError: ...
+        >>> x = tn.ones(1).cuda() if tn.cuda.is_available() else tn.ones(1)
         """
-        return self.to("cuda" if device is None else device)
+        return self.to(Device("cuda" if device is None else device))
 
     def type(self, dtype: Any = None) -> Any:
         """Cast to dtype; without one, the name of the type.
@@ -292,7 +312,9 @@ class Value(Variable):
         >>> tn.ones(1).type()
         'tn.FloatTensor'
         """
-        return self.to(as_dtype(dtype)) if dtype is not None else f"tn.{_TYPES[self.array.dtype.name]}Tensor"
+        if dtype is not None:
+            return self.to(as_dtype(dtype))
+        return f"tn.{'' if self.device == CPU else 'cuda.'}{_TYPES[self.array.dtype.name]}Tensor"
 
     def type_as(self, other: Any) -> Any:
         """Cast to the dtype of other.

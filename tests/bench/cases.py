@@ -1,7 +1,8 @@
 """What `tinynet bench` times: each case is written once, for PyTorch and for tinynet, which have the same names.
 
 A case is a training step, the forward pass alone, or both. Sizes are those of the networks a student trains; data are
-random, and the same for every side.
+random, and the same for every side. On a GPU batches are larger, results stay there (nobody waits for a number), and a
+case knows the least work that it can be: its layers' operations, and the bytes that they read and write.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import numpy as np
 
 
 class Case(NamedTuple):
-    """What a side runs: `step` a whole training step, `forward` without a graph; either may be missing."""
+    """What a side runs: `step` a whole training step, `forward` without a graph; either may be missing. Of a case on a
+    GPU also the work of the forward: bytes, operations and parameters."""
 
     step: Callable[[], Any] | None
     forward: Callable[[], Any] | None
+    work: tuple[int, int, int] = (0, 0, 0)
 
 
 NETWORKS = ("mlp", "mnist1", "mnist2", "cifar", "img224", "resnet20", "lstm", "gpt")
@@ -31,104 +34,161 @@ KERNELS = (
         (256, 256, 1, 1, 14), (256, 256, 3, 1, 14))),
     "grouped", "maxpool", "avgpool", "batchnorm", "layernorm", "softmax-ce", "adam-1e6",
 )  # fmt: skip
+ON_GPU = ("sgemm-4096", "sgemm-8192", "conv-128-128-k3-s1-28")  # large enough for one alone
+GPU_BATCH = {"mlp": 64, "mnist1": 128, "mnist2": 128, "cifar": 256, "img224": 32, "resnet20": 128, "layers": 128}
 EVERYTHING = (*NETWORKS, *OVERHEAD, *UNTUNED, *KERNELS)
 # Where there are no images there is one layout only.
 FLAT = ("mlp", "lstm", "gpt", *OVERHEAD, *KERNELS[:6], "layernorm", "softmax-ce", "adam-1e6")
 
 
-def build(torch: Any, name: str, channels_last: bool = False) -> Case:
-    """The case of this name, with parameters and data drawn."""
+def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = False, device: str = "cpu",
+          compiled: Callable[[Any], Any] = lambda f: f, **adam: Any) -> Case:
+    """The case of this name, with parameters and data drawn. gpu_sizes: larger, and results are no numbers;
+    compiled: what is made of a model; adam: further options of the optimizer."""
     torch.manual_seed(0)
     data = np.random.default_rng(0)
     nn = torch.nn
 
     def images(*shape: int) -> Any:
-        x = torch.from_numpy(data.standard_normal(shape).astype("float32"))
+        x = torch.from_numpy(data.standard_normal(shape).astype("float32")).to(device)
         return x.to(memory_format=torch.channels_last) if channels_last and len(shape) == 4 else x
 
     def labels(n: int, classes: int) -> Any:
-        return torch.from_numpy(data.integers(classes, size=n))
+        return torch.from_numpy(data.integers(classes, size=n)).to(device)
+
+    def batch(name: str, n: int) -> int:
+        return GPU_BATCH.get(name, n) if gpu_sizes else n
+
+    def placed(model: Any) -> Any:
+        """The model on the device; for a check, with parameters that do not depend on the library."""
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if gpu_sizes:
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.copy_(torch.from_numpy(data.uniform(-1, 1, tuple(p.shape)) / max(p[0].numel(), 1) ** 0.5))
+            model = model.to(device)
+        return model
 
     def training(model: Any, loss: Callable[[], Any], forward: Callable[[], Any] | None = None) -> Case:
-        optimizer = torch.optim.Adam(model.parameters())
+        optimizer = torch.optim.Adam(model.parameters(), **adam)
 
         def step() -> Any:
             optimizer.zero_grad()
             value = loss()
             value.backward()
             optimizer.step()
-            return value.item()
+            return value if gpu_sizes else value.item()
 
-        return Case(step, without_graph(torch, forward) if forward else None)
+        run = without_graph(torch, forward) if forward else None
+        return Case(step, run, work_of(torch, model, run) if run and gpu_sizes else (0, 0, 0))
 
     def classifier(model: Any, x: Any, y: Any) -> Case:
-        if channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        loss = nn.CrossEntropyLoss()
-        return training(model, lambda: loss(model(x), y), lambda: model(x))
+        model, loss = placed(model), nn.CrossEntropyLoss()
+        run = compiled(model)
+        return training(model, lambda: loss(run(x), y), lambda: run(x))
 
     def layer(module: Any, x: Any) -> Case:
         """The layer forward, and both its gradients."""
-        if channels_last:
-            module = module.to(memory_format=torch.channels_last)
+        module = placed(module)
+        run = compiled(module)
         x.requires_grad_()
-        g = torch.ones_like(module(x))
+        g = torch.ones_like(run(x))
 
-        def step() -> None:
+        def step() -> Any:
             x.grad = None
             module.zero_grad()
-            module(x).backward(g)
+            run(x).backward(g)
+            return x.grad
 
-        return Case(step, without_graph(torch, lambda: module(x)))
+        forward = without_graph(torch, lambda: run(x))
+        return Case(step, forward, work_of(torch, module, forward) if gpu_sizes else (0, 0, 0))
 
     if name in CLASSIFIERS:
         shape, classes, layers = CLASSIFIERS[name]
-        return classifier(nn.Sequential(*layers(nn)), images(*shape), labels(shape[0], classes))
+        n = batch(name, shape[0])
+        return classifier(nn.Sequential(*layers(nn)), images(n, *shape[1:]), labels(n, classes))
     if name == "resnet20":
-        return classifier(resnet20(torch), images(32, 3, 32, 32), labels(32, 10))
+        n = batch(name, 32)
+        return classifier(resnet20(torch), images(n, 3, 32, 32), labels(n, 10))
     if name in ("lstm", "gpt"):
-        model = {"lstm": language_lstm, "gpt": small_gpt}[name](torch)
+        model = placed({"lstm": language_lstm, "gpt": small_gpt}[name](torch))
+        run = compiled(model)
         tokens, after = labels(32 * 64, 65).reshape(32, 64), labels(32 * 64, 65)
         loss = nn.CrossEntropyLoss()
-        return training(model, lambda: loss(model(tokens).reshape(-1, 65), after), lambda: model(tokens))
+        return training(model, lambda: loss(run(tokens).reshape(-1, 65), after), lambda: run(tokens))
     if name == "tiny":
-        model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
-        x, y, mse = images(100, 2), images(100, 1), nn.MSELoss()
-        return training(model, lambda: mse(model(x), y), lambda: model(x))
+        model = placed(nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1)))
+        x, y, mse, run = images(100, 2), images(100, 1), nn.MSELoss(), compiled(model)
+        return training(model, lambda: mse(run(x), y), lambda: run(x))
     if name == "scalar":
-        return Case(scalar_graph(torch), None)
+        return Case(scalar_graph(torch, device), None)
     if name == "float64":
         model = nn.Sequential(*CLASSIFIERS["mnist1"][2](nn)).double()
-        return classifier(model, images(64, 1, 28, 28).double(), labels(64, 10))
+        n = batch("mnist1", 64)
+        return classifier(model, images(n, 1, 28, 28).double(), labels(n, 10))
     if name.startswith("sgemm-"):
         n = int(name.removeprefix("sgemm-"))
         a, b = images(n, n), images(n, n)
-        return Case(None, without_graph(torch, lambda: a @ b))
+        product = compiled(lambda a, b: a @ b)
+        return Case(None, without_graph(torch, lambda: product(a, b)), (12 * n * n, 2 * n**3, 0))
     if found := re.fullmatch(r"conv-(\d+)-(\d+)-k(\d+)-s(\d+)-(\d+)", name):
         c, o, k, s, side = map(int, found.groups())
-        return layer(nn.Conv2d(c, o, k, s, padding=k // 2), images(16, c, side, side))
+        return layer(nn.Conv2d(c, o, k, s, padding=k // 2), images(batch("layers", 16), c, side, side))
     if name == "adam-1e6":
         weights = [torch.nn.Parameter(images(250, 1000)) for _ in range(4)]
         for w in weights:
             w.grad = images(250, 1000)
-        return Case(torch.optim.Adam(weights).step, None)
+        optimizer = torch.optim.Adam(weights, **adam)
+
+        def update() -> Any:
+            optimizer.step()
+            return weights[0]
+
+        return Case(update, None, (0, 0, 10**6))
     if name == "softmax-ce":
-        x, y, loss = images(512, 1000).requires_grad_(), labels(512, 1000), nn.CrossEntropyLoss()
-        return Case(lambda: loss(x, y).backward(), without_graph(torch, lambda: loss(x, y)))
+        rows = batch("layers", 1) * 512 if gpu_sizes else 512
+        x, y, loss = images(rows, 1000).requires_grad_(), labels(rows, 1000), compiled(nn.CrossEntropyLoss())
+
+        def gradient() -> Any:
+            x.grad = None
+            loss(x, y).backward()
+            return x.grad
+
+        return Case(gradient, without_graph(torch, lambda: loss(x, y)), (4 * rows * 1000, 0, 0))
     if name in LAYERS:
         make, shape = LAYERS[name]
-        return layer(make(nn), images(*shape))
+        return layer(make(nn), images(batch("layers", shape[0]), *shape[1:]))
     raise ValueError(f"no case called {name!r}; choose from {', '.join(EVERYTHING)}")
 
 
-def without_graph(torch: Any, run: Callable[[], Any]) -> Callable[[], None]:
+def without_graph(torch: Any, run: Callable[[], Any]) -> Callable[[], Any]:
     """`run` under no_grad."""
 
-    def forward() -> None:
+    def forward() -> Any:
         with torch.no_grad():
-            run()
+            return run()
 
     return forward
+
+
+def work_of(torch: Any, model: Any, forward: Callable[[], Any]) -> tuple[int, int, int]:
+    """Bytes, operations and parameters of a forward: each layer reads its inputs and parameters and writes its outputs
+    once; only the products of linear layers and convolutions are counted as operations."""
+    nn, total = torch.nn, [0, 0]
+
+    def count(layer: Any, inputs: Any, out: Any) -> None:
+        out = out[0] if isinstance(out, tuple) else out
+        total[0] += 4 * (inputs[0].numel() + out.numel() + sum(p.numel() for p in layer.parameters()))
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            total[1] += 2 * out.numel() * layer.weight[0].numel()
+
+    leaves = [m for m in model.modules() if not [*m.children()]]
+    hooks = [leaf.register_forward_hook(count) for leaf in leaves]
+    forward()
+    for hook in hooks:
+        hook.remove()
+    return total[0], total[1], sum(p.numel() for p in model.parameters())
 
 
 # ---- networks of separate layers: (shape of a batch, classes, layers)
@@ -248,21 +308,22 @@ def small_gpt(torch: Any) -> Any:
             self.norm, self.head = nn.LayerNorm(64), nn.Linear(64, 65, bias=False)
 
         def forward(self, tokens: Any) -> Any:
-            x = self.token(tokens) + self.position(torch.arange(tokens.shape[1]))
+            x = self.token(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device))
             return self.head(self.norm(self.blocks(x)))
 
     return GPT()
 
 
-def scalar_graph(torch: Any) -> Callable[[], None]:
+def scalar_graph(torch: Any, device: str) -> Callable[[], Any]:
     """10,000 operations on 0-d tensors, forward and backward: nothing but overhead."""
-    w = torch.tensor(0.999, requires_grad=True)
+    w = torch.tensor(0.999, requires_grad=True, device=device)
 
-    def step() -> None:
+    def step() -> Any:
         w.grad = None
         x = w
         for _ in range(2500):
             x = (x * w + 0.001).tanh() + w
         x.backward()
+        return w.grad
 
     return step

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.device import backend
+from tinynet.device import CPU, backend
 from tinynet.errors import check_dim
-from tinynet.io import whole_file
+from tinynet.files import whole_file
 from tinynet.nn.module import Module
 from tinynet.onnx.graph import Graph
 from tinynet.onnx.layers import write_call
@@ -52,6 +52,10 @@ def export(model: Module, args: Any, f: str | os.PathLike[str], *, input_names: 
     if not tensors:
         raise TypeError("onnx.export(): args must be a Tensor, or a tuple with one among the arguments of the model, "
                         f"got {type(args).__name__}")
+    away = next((t.device for t in (*tensors, *(t for _, t in _state(model))) if t.device != CPU), None)
+    if away is not None:
+        raise RuntimeError(f"onnx.export(): a tensor is on {away}, and values are looked at one by one: move the model "
+                           "and its example to the CPU, model.cpu()")
     axes = _batch_axes(tensors, batch_dim)
     traces = [Trace(model, _like(given, axes, n), n) for n in (2, 3)]  # what differs between them goes with the batch
     calls, results = merged(*traces)

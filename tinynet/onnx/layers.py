@@ -153,6 +153,26 @@ def gru_cell_(g: Graph, c: Call, x: str, r: str, h: str) -> Names:
     return (g.add("Add", new, g.add("Mul", update, g.add("Sub", h, new))),)
 
 
+@writes("lstm", "gru", "rnn")
+def recurrent_(g: Graph, c: Call, x: str, *operands: str) -> Names:
+    """ONNX has the gates in another order, and everything for each direction, of which there is one here."""
+    order = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}[c.op]
+    parts = 2 if c.op == "lstm" else 1
+    n = c.args[1].shape[-1]
+    rows = np.concatenate([np.arange(k * n, (k + 1) * n) for k in order])
+    *states, weight_ih, weight_hh = (g.add("Unsqueeze", operand, ints(0)) for operand in operands[:parts + 2])
+    weights = [g.add("Gather", weight, rows, axis=1) for weight in (weight_ih, weight_hh)]
+    both = [g.add("Gather", bias, rows, axis=0) for bias in operands[parts + 2:]]
+    bias = g.add("Unsqueeze", g.add("Concat", *both, axis=0), ints(0)) if both else ""
+    how: dict[str, Any] = {"hidden_size": n, "direction": "reverse" if c.option("reverse") else "forward"}
+    if c.op == "gru":
+        how["linear_before_reset"] = 1
+    if c.op == "rnn":
+        how["activations"] = ["Relu" if c.option("relu") else "Tanh"]
+    out, *last = g.add(c.op.upper(), x, *weights, bias, "", *states, outputs=1 + parts, **how)
+    return g.add("Squeeze", out, ints(1)), *(g.add("Squeeze", state, ints(0)) for state in last)
+
+
 @writes("attention")
 def attention_(g: Graph, c: Call, q: str, k: str, v: str, mask: str = "") -> Names:
     """A query that may see no key gives 0."""

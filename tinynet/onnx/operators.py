@@ -143,6 +143,12 @@ def round_(g: Graph, c: Call, a: str) -> str:
     return str(g.add("Div", g.add("Round", g.add("Mul", a, scale)), scale))
 
 
+@writes("gelu")
+def gelu_(g: Graph, c: Call, x: str) -> str:
+    below = g.add("Add", g.add("Erf", g.add("Mul", x, number(c, math.sqrt(0.5)))), number(c, 1))
+    return str(g.add("Mul", g.add("Mul", x, below), number(c, 0.5)))
+
+
 @writes("softplus")
 def softplus_(g: Graph, c: Call, x: str) -> str:
     beta, threshold = number(c, c.option("beta")), c.option("threshold")

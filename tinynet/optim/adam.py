@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinynet import kernels
 from tinynet.device import backend
+from tinynet.nvidia import recording
 from tinynet.optim._options import check_betas, check_options, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
@@ -60,8 +62,13 @@ class Adam(Optimizer):
 
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
         states = [self._begun(p, group) for p in params]
-        for state in states:
-            state["step"].array += 1
+        tape = recording.now.tape
+        told = {} if tape is None else {"live": tape.numbers(3, params[0].dtype, lambda: _advanced(states, group))}
+        if tape is None:
+            for state in states:
+                state["step"].array += 1
+        elif len({float(state["step"].array) for state in states}) > 1:
+            recording.only_eager("Adam's parameters have taken different numbers of steps")
         means, squares = ([state[name].array for state in states] for name in ("exp_avg", "exp_avg_sq"))
         largest = [state["max_exp_avg_sq"].array for state in states] if group["amsgrad"] else []
         beta1, beta2 = map(float, group["betas"])
@@ -81,13 +88,23 @@ class Adam(Optimizer):
             weight_decay=float(group["weight_decay"]),
             decoupled=group["decoupled_weight_decay"],
             maximize=group["maximize"],
+            **told,
         )
 
     def _begun(self, p: Any, group: dict[str, Any]) -> dict[str, Any]:
         """The state of a parameter; zeros before its first step."""
         state = self.state[p]
         if not state:
+            recording.only_eager("a parameter had no gradient before: Adam's means of it begin")
             state["step"] = counter()
             for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
                 state[name] = Tensor(backend(p.array).zeros_like(p.array))
         return state
+
+
+def _advanced(states: list[dict[str, Any]], group: dict[str, Any]) -> tuple[float, float, float]:
+    """What a recorded step is told: each state's t goes on by one; the numbers that follow from it, and lr."""
+    for state in states:
+        state["step"].array += 1
+    t, lr, (beta1, beta2) = float(states[0]["step"].array), float(group["lr"]), group["betas"]
+    return lr / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t), lr

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
+from numpy import ndarray
+
 from tinynet.autograd.modes import enable_grad
 from tinynet.autograd.writes import writes
+from tinynet.device import beside
 from tinynet.dtypes import Array
 from tinynet.errors import MissingZeroGrad
 from tinynet.nn.parameter import clear_grads
+from tinynet.nvidia import recording
 from tinynet.tensor import Tensor
 
 
@@ -108,6 +112,8 @@ class Optimizer:
         """Update every parameter that has a gradient. closure computes the gradients anew; its loss is
         returned. Warns (MissingZeroGrad) of gradients that were used before and not cleared, but added to."""
         self._opt_called = True
+        if recording.now.tape is not None:
+            recording.now.tape.optimizers[self] = [group["lr"] for group in self.param_groups]
         loss = None
         if closure is not None:
             with enable_grad():
@@ -122,7 +128,9 @@ class Optimizer:
                         MissingZeroGrad,
                         stacklevel=2,
                     )
-                self._update_all(params, group)
+                for some in _by_device(params):
+                    with beside(some[0].array):
+                        self._update_all(some, group)
             for p in params:
                 writes.record(p.array)
         return loss
@@ -130,6 +138,8 @@ class Optimizer:
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
         """Update parameters of a group, all of which have gradients: one by one, unless a subclass has a kernel that
         does it at once."""
+        recording.only_eager(f"{type(self).__name__} computes numbers on the processor at each step: of tinynet's "
+                             "optimizers Adam, AdamW and SGD can be recorded")
         for p in params:
             self._update(p.array, p.grad.array, self.state[p], group)
 
@@ -189,15 +199,23 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def _by_device(params: list[Any]) -> list[list[Any]]:
+    """The parameters, those on one device together."""
+    if all(type(p.array) is ndarray for p in params):
+        return [params]
+    places = dict.fromkeys(p.device for p in params)
+    return [[p for p in params if p.device == place] for place in places]
+
+
 def _adopted(value: Any, name: str, param: Any) -> Any:
     """A copy of a value of the state, fit for the parameter."""
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     value = value.detach().clone()
     if name == "step" or not isinstance(param, Tensor):
-        return value
+        return value.cpu() if name == "step" else value
     if value.ndim and value.shape != param.shape:
         raise ValueError(
             f"loaded state dict contains {name} of shape {value.shape} for a parameter of shape {param.shape}"
         )
-    return value.to(param.device, param.dtype)
+    return value.to("cpu" if name == "mu_product" else param.device, param.dtype)  # numbers that each step reads

@@ -6,6 +6,7 @@ from typing import Any
 
 from tinynet import kernels
 from tinynet.device import backend
+from tinynet.nvidia import recording
 from tinynet.optim._options import check_options
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
@@ -62,6 +63,8 @@ class SGD(Optimizer):
             return
         fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
         known = [p for p in params if self.state[p].get("momentum_buffer") is not None]
+        if fresh:
+            recording.only_eager("a parameter had no gradient before: its momentum begins")
         for p in fresh:
             self.state[p]["momentum_buffer"] = Tensor(backend(p.array).zeros_like(p.array))
         for some, dampening in ((fresh, 0.0), (known, float(group["dampening"]))):  # a first gradient counts whole
@@ -72,6 +75,8 @@ class SGD(Optimizer):
     def _run(
         self, params: list[Any], buffers: list[Any], momentum: float, dampening: float, group: dict[str, Any]
     ) -> None:
+        tape = recording.now.tape
+        told = {} if tape is None else {"live": tape.numbers(1, params[0].dtype, lambda: [float(group["lr"])])}
         kernels.run(
             "sgd",
             backend(params[0].array),
@@ -84,4 +89,5 @@ class SGD(Optimizer):
             weight_decay=float(group["weight_decay"]),
             nesterov=group["nesterov"],
             maximize=group["maximize"],
+            **told,
         )

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,9 @@ import numpy as np
 from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
 from tinynet.autograd.naming import by_place, named_tensors
 from tinynet.autograd.variable import raw
+from tinynet.device import host
 from tinynet.dtypes import Array
+from tinynet.files import whole_file
 from tinynet.tensor import Tensor
 from tinynet.text import numbers
 from tinynet.viz.layout import DROP, Layout, Point
@@ -46,7 +47,8 @@ class Svg(str):
 
         >>> tn.viz.Svg("<svg/>").save("empty.svg")
         """
-        Path(path).write_text(self, encoding="utf-8")
+        with whole_file(path) as file:
+            file.write(self.encode())
 
 
 @dataclass
@@ -125,6 +127,7 @@ def _leaf_lines(leaf: Leaf, name: str) -> list[str]:
 
 
 def _briefly(what: str, a: Array) -> str:
+    a = host(a)
     if a.size > 3:
         return f"‖{what}‖ {np.linalg.norm(a.ravel()):.4g}"
     return f"{what} {numbers(a.item() if a.size == 1 else a)}"

@@ -76,6 +76,7 @@ def plot_confusion(matrix: Any, labels: Sequence[Any] | None = None, ax: Any = N
     panel.set_yticks(range(n), names)
     panel.set_xticks(np.arange(0.5, n - 1), minor=True)
     panel.set_yticks(np.arange(0.5, n - 1), minor=True)
+    panel.grid(visible=False, which="major")
     panel.grid(which="minor", color="0.85")
     panel.tick_params(which="both", length=0)
     panel.set_xlabel("predicted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from tinynet.nvidia import recording
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -56,6 +57,7 @@ class LRScheduler:
     def step(self, epoch: Any = None) -> None:
         """Go to the next epoch (to `epoch` by the closed form, which PyTorch deprecates) and set the learning
         rates. Warns if optimizer.step() was not called before."""
+        recording.only_eager("a schedule counts on the processor: call its step() after the recorded one, outside")
         leaves_a_mark = type(self.optimizer).step is Optimizer.step  # one of another kind cannot be asked
         if self._step_count == 1 and leaves_a_mark and not self.optimizer._opt_called:
             warnings.warn(
