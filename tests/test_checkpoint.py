@@ -250,8 +250,8 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     tn.save(STATES[1], "locked/x")
     (tmp_path / "locked").chmod(0o500)
     if os.access("locked", os.W_OK):  # nothing stops root
-        monkeypatch.setattr(tinynet.files, "open", lambda path, mode: fail_with(PermissionError(13, "Permission denied")),
-                            raising=False)
+        denied = PermissionError(13, "Permission denied")
+        monkeypatch.setattr(tinynet.files, "open", lambda path, mode: fail_with(denied), raising=False)
     with pytest.raises(PermissionError, match="could not write the file: Permission denied: 'locked/x'"):
         tn.save(STATES[2], "locked/x")
     monkeypatch.undo()

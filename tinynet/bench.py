@@ -4,7 +4,8 @@ Each side of a comparison runs in a process of its own; the sides take turns, so
 slows all of them; each is warmed up first; the least and the median of all repeats are kept. What can be reached is
 measured in the same run: the fastest matrix product and the fastest copy of this machine.
 
-The cases stand in `tests/bench/` of a clone.
+The cases stand in `tests/bench/` of a clone. `--device cuda` takes them at sizes for a GPU, on which PyTorch is also
+timed with TF32, CUDA graphs and torch.compile, and each case beside the least time that this card could take for it.
 """
 from __future__ import annotations
 
@@ -24,12 +25,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tinynet.files import whole_file
+from tinynet.nvidia.library import obstacle
 
 CASES = Path(__file__).parents[1] / "tests" / "bench"
 SIDES = ("tinynet", "torch", "torch-channels-last", "tinynet-reference")
+ON_GPU = ("tinynet", "tinynet-graph", "tinynet-tf32", "torch", "torch-graph", "torch-compile", "torch-tf32",
+          "torch-channels-last", "tinynet-reference")
 REST = 0.15  # seconds between turns: the threads of the side before may still be spinning
 TURN = 0.25  # about the seconds of a turn
+SINGLE = ("softmax-ce", "maxpool", "avgpool", "batchnorm", "layernorm", "grouped")  # no optimizer is in their step
+NOT_MEASURED = "not measured"
 
 
 def cases() -> ModuleType:
@@ -49,10 +57,10 @@ def cases() -> ModuleType:
 class Side:
     """A process that runs one case of one library."""
 
-    def __init__(self, side: str, case: str, what: str, threads: int) -> None:
+    def __init__(self, side: str, case: str, what: str, threads: int, device: str) -> None:
         self.side, self.peak_mb = side, 0.0
         self.seconds: list[float] = []
-        command = [sys.executable, str(CASES / "worker.py"), side, case, what, str(threads)]
+        command = [sys.executable, str(CASES / "worker.py"), side, case, what, str(threads), device]
         threads_everywhere = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env=os.environ | threads_everywhere)
@@ -82,13 +90,14 @@ class Side:
         self.process.communicate()
 
 
-def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: int = 7) -> dict[str, Any]:
+def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: int = 7,
+            device: str = "cpu") -> dict[str, Any]:
     """Time one case on all sides: {side: {min_ms, median_ms, …} or {error}}."""
     row: dict[str, Any] = {"case": case, "what": what}
     running: list[Side] = []
     for name in sides:
         try:
-            running.append(Side(name, case, what, threads))
+            running.append(Side(name, case, what, threads, device))
         except RuntimeError as e:
             row[name] = {"error": str(e)}
     try:
@@ -105,6 +114,8 @@ def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: in
         for side in running:
             side.close()
     for side in running:
+        if any(side.ready.get("work", ())):
+            row["work"] = side.ready["work"]
         row[side.side] = {"min_ms": min(side.seconds) * 1e3, "median_ms": statistics.median(side.seconds) * 1e3,
                           "peak_mb": side.peak_mb, "import_s": side.ready["import_s"],
                           "start_to_first_s": side.ready["start_to_first_s"], "repeats": len(side.seconds)}
@@ -127,14 +138,47 @@ def ratios(row: dict[str, Any]) -> dict[str, float]:
 
 def roofline() -> dict[str, float]:
     """What this machine can do, by NumPy: GFLOP/s of a float32 matrix product, GB/s of a copy (read and written)."""
-    import numpy as np
-
     a = np.ones((1536, 1536), np.float32)
     source = np.ones(1 << 25, np.float32)
     target = np.empty_like(source)
     product = best(lambda: a @ a)
     copy = best(lambda: np.copyto(target, source))
     return {"sgemm_gflops": 2 * len(a) ** 3 / product / 1e9, "copy_gb_s": 2 * source.nbytes / copy / 1e9}
+
+
+def roofline_of_gpu() -> dict[str, float]:
+    """What the card can do: GFLOP/s of cuBLAS's float32 matrix product, GB/s of a copy (read and written)."""
+    from tinynet.nvidia import library
+
+    xp = library.cupy()
+
+    def seconds(run: Any) -> float:
+        spent = []
+        for _ in range(13):
+            begin, end = xp.cuda.Event(), xp.cuda.Event()
+            begin.record()
+            run()
+            end.record()
+            end.synchronize()
+            spent.append(xp.cuda.get_elapsed_time(begin, end) / 1e3)
+        return statistics.median(spent[3:])  # the first are its warm-up
+
+    a, b = (xp.asarray(np.random.default_rng(k).standard_normal((8192, 8192), "float32")) for k in range(2))
+    product = seconds(lambda: xp.matmul(a, b))
+    copy = seconds(lambda: xp.copyto(b, a))
+    return {"sgemm_gflops": 2 * len(a) ** 3 / product / 1e9, "copy_gb_s": 2 * a.nbytes / copy / 1e9}
+
+
+def floor_ms(row: dict[str, Any], roof: dict[str, float]) -> float | None:
+    """The least that a case could take if its layers were computed one by one in fp32: its bytes at the speed of a
+    copy, or its operations at that of a product. A backward is taken to be two forwards; Adam reads and writes 7
+    numbers a parameter."""
+    if "work" not in row:
+        return None
+    count, operations, parameters = row["work"]
+    times = 3 if row["what"] == "step" else 1
+    moved = times * count + (28 * parameters if row["what"] == "step" and row["case"] not in SINGLE else 0)
+    return max(moved / roof["copy_gb_s"], times * operations / roof["sgemm_gflops"]) / 1e6
 
 
 def best(run: Any, seconds: float = 1.0) -> float:
@@ -169,6 +213,14 @@ def machine(threads: int) -> dict[str, Any]:
             **versions}
 
 
+def card() -> dict[str, Any]:
+    """The GPU, its driver, and CuPy."""
+    from tinynet.cuda.report import facts
+
+    found = facts()
+    return {"card": found["cards"][0].partition(" ")[2], "driver": found["driver"], "cupy": found["CuPy"]}
+
+
 def markdown(report: dict[str, Any]) -> str:
     """The report as a table to read."""
     where, lines = report["machine"], []
@@ -199,36 +251,71 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines + (["\nFailed:", *failed] if failed else []))
 
 
+def gpu_markdown(report: dict[str, Any]) -> str:
+    """The report of a GPU as a table to read."""
+    where, sides, roof = report["machine"], report["sides"], report["roofline"]
+    versions = ", ".join(f"{name} {where[name]}" for name in ("python", "numpy", "cupy", "torch"))
+    lines = [f"{where['card']}; driver {where['driver']}; {versions}; {where['date']}.",
+             f"\nThis card reaches {roof['sgemm_gflops']:.0f} GFLOP/s (cuBLAS, float32 without TF32) and copies "
+             f"{roof['copy_gb_s']:.0f} GB/s: the floor is a case's operations, or its bytes, at these speeds.\n",
+             "Milliseconds by CUDA events, median; in brackets how many times as long as the floor. Data are random, "
+             "and results were compared with the CPU's before. float32; TF32 where the side's name says so; torch is "
+             "PyTorch with cuBLAS and cuDNN, eager.\n",
+             "| case | what | floor | " + " | ".join(sides) + " |", "|---|---|---:|" + "---:|" * len(sides)]
+    for row in report["rows"]:
+        floor = floor_ms(row, roof)
+        cells = [row["case"], row["what"], f"{floor:.4f}" if floor else ""]
+        for side in sides:
+            t = row.get(side, {}).get("median_ms")
+            cells.append(NOT_MEASURED if t is None else f"{t:.4f}" + (f" ({t / floor:.1f})" if floor else ""))
+        lines.append("| " + " | ".join(cells) + " |")
+    for ours, theirs in (("tinynet", "torch"), ("tinynet-graph", "torch"), ("tinynet-graph", "torch-graph"),
+                         ("tinynet-graph", "torch-compile"), ("tinynet-tf32", "torch-tf32")):
+        both = [row for row in report["rows"] if all("median_ms" in row.get(side, {}) for side in (ours, theirs))]
+        mean = geometric_mean(row[theirs]["median_ms"] / row[ours]["median_ms"] for row in both)
+        lines.append(f"\n{theirs} takes {mean:.2f} times as long as {ours}, as a geometric mean of {len(both)} rows."
+                     if mean else f"\n{ours} beside {theirs}: {NOT_MEASURED}.")
+    why = [f"{row['case']} ({row['what']}), {side}: {row[side]['error']}" for row in report["rows"] for side in sides
+           if "error" in row.get(side, {})]
+    return "\n".join(lines + (["\nNot measured, and why:", *why] if why else []))
+
+
 def geometric_mean(values: Iterable[float | None]) -> float | None:
     """exp(mean(log values)), of those that are there."""
     logs = [math.log(v) for v in values if v]
     return math.exp(statistics.fmean(logs)) if logs else None
 
 
-def run(names: Sequence[str], sides: Sequence[str], threads: int, rounds: int, as_json: bool, out: Path | None) -> int:
+def run(names: Sequence[str], sides: Sequence[str] | None, threads: int, rounds: int, as_json: bool, out: Path | None,
+        device: str = "cpu") -> int:
     """Time the cases, print the table (progress on stderr), and write it beside as JSON and Markdown if asked."""
-    if unknown := [side for side in sides if side not in SIDES]:
-        raise ValueError(f"no side called {', '.join(unknown)}; choose from {', '.join(SIDES)}")
-    module = cases()
+    on_gpu, known = device == "cuda", ON_GPU if device == "cuda" else SIDES
+    sides = sides or (ON_GPU[:7] if on_gpu else SIDES[:3])
+    if unknown := [side for side in sides if side not in known]:
+        raise ValueError(f"no side called {', '.join(unknown)}; choose from {', '.join(known)}")
+    if on_gpu and (missing := obstacle()):
+        raise RuntimeError(f"there is no GPU to measure: {missing}")
+    module, table = cases(), gpu_markdown if on_gpu else markdown
     groups = {"networks": module.NETWORKS, "overhead": module.OVERHEAD, "untuned": module.UNTUNED,
-              "kernels": module.KERNELS, "all": module.EVERYTHING}
+              "kernels": module.KERNELS + module.ON_GPU * on_gpu, "all": module.EVERYTHING + module.ON_GPU * on_gpu}
     chosen = [case for name in names or ["networks"] for case in groups.get(name, (name,))]
-    if unknown := [case for case in chosen if case not in module.EVERYTHING]:
-        raise ValueError(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *module.EVERYTHING])}")
-    report: dict[str, Any] = {"machine": machine(threads), "sides": list(sides), "roofline": roofline(), "rows": []}
+    if unknown := [case for case in chosen if case not in groups["all"]]:
+        raise ValueError(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *groups['all']])}")
+    report: dict[str, Any] = {"machine": machine(threads) | (card() if on_gpu else {}), "sides": list(sides),
+                              "roofline": roofline_of_gpu() if on_gpu else roofline(), "rows": []}
     for case in chosen:
         for what in ("step", "forward"):
             if (what == "forward" and case in (*module.OVERHEAD, "adam-1e6")) or (what == "step" and "sgemm" in case):
                 continue
             print(f"{case} {what} …", end=" ", flush=True, file=sys.stderr)
             flat = case in module.FLAT
-            row = compare(case, what, [s for s in sides if not (flat and "channels" in s)], threads, rounds)
+            row = compare(case, what, [s for s in sides if not (flat and "channels" in s)], threads, rounds, device)
             report["rows"].append(row)
             r = ratios(row)
             print(f"× {r['default_min']:.2f} default, × {r['better_min']:.2f} better" if r else "", file=sys.stderr)
-    print(json.dumps(report, indent=1) if as_json else markdown(report))
+    print(json.dumps(report, indent=1) if as_json else table(report))
     if out is not None:
-        for suffix, text in ((".json", json.dumps(report, indent=1)), (".md", markdown(report))):
+        for suffix, text in ((".json", json.dumps(report, indent=1)), (".md", table(report))):
             with whole_file(out.with_suffix(suffix)) as file:
                 file.write(f"{text}\n".encode())
     return int(any("error" in row.get(side, {}) for row in report["rows"] for side in sides))

@@ -93,8 +93,10 @@ def _parser() -> argparse.ArgumentParser:
                      "tinynet bench", "tinynet bench mnist2 cifar --threads 1", "tinynet bench all --out results")
     bench.add_argument("cases", nargs="*", metavar="CASE",
                        help="cases, or groups of them: networks (default), overhead, untuned, kernels, all")
-    bench.add_argument("--sides", default="tinynet,torch,torch-channels-last", metavar="A,B",
-                       help="who is timed (default: %(default)s; there is also tinynet-reference)")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
+    bench.add_argument("--sides", type=lambda text: text.split(","), metavar="A,B",
+                       help="who is timed (default: tinynet,torch,torch-channels-last, on a GPU also -graph, -tf32 and "
+                            "-compile; there is also tinynet-reference)")
     bench.add_argument("--threads", type=_positive(int), default=os.cpu_count(), metavar="N",
                        help="threads of each side (default: %(default)s)")
     bench.add_argument("--rounds", type=_positive(int), default=7, metavar="N",
@@ -260,7 +262,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     from tinynet import bench
 
-    return bench.run(args.cases, args.sides.split(","), args.threads, args.rounds, args.json, args.out)
+    return bench.run(args.cases, args.sides, args.threads, args.rounds, args.json, args.out, args.device)
 
 
 def _lessons(args: argparse.Namespace) -> int:

@@ -150,7 +150,8 @@ def is_finite(loss: Tensor, optimizer: Any) -> bool:
     at first, once for all of them: from a GPU one number comes.)"""
     seen = [loss, *(p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None)]
     with np.errstate(all="ignore"):
-        sums = [sum(t.array.sum() for t in seen if t.device == place) for place in dict.fromkeys(t.device for t in seen)]
+        places = dict.fromkeys(t.device for t in seen)
+        sums = [sum(t.array.sum() for t in seen if t.device == place) for place in places]
     return all(math.isfinite(float(s)) for s in sums) or all(map(_finite, seen))
 
 

@@ -97,7 +97,8 @@ def attend_back(worker, workers, g: Matrices, q: Matrices, k: Matrices, v: Matri
         for first in range(0, s.queries, BLOCK):
             count, of_query = min(BLOCK, s.queries - first), head * s.queries + first
             seen = min(s.keys, first + count) if s.causal else s.keys
-            queries, of_out = at(q.memory, q.starts[head] + first * q.down), at(g.memory, g.starts[head] + first * g.down)
+            queries = at(q.memory, q.starts[head] + first * q.down)
+            of_out = at(g.memory, g.starts[head] + first * g.down)
             scores(queries, q.down, keys, at(k.rows, 0), s.features, count, seen, scale, packed, ones, probs, rows)
             if masked:
                 add_mask(at(mask.memory, mask.starts[head] + first), mask.down, probs, count, seen)
@@ -113,8 +114,10 @@ def attend_back(worker, workers, g: Matrices, q: Matrices, k: Matrices, v: Matri
             multiply_by(slopes, 0, seen * BLOCK, scale)
             product(count, s.features, seen, slopes, ones, rows, keys, 1, k.down,
                     at(dq.memory, dq.starts[head] + first * dq.down), at(dq.rows, 0), FROM_ZERO, probs)
-            product(seen, s.features, count, slopes, rows, ones, queries, 1, q.down, of_keys, at(dk.rows, 0), FROM_C, probs)
-            product(seen, s.width, count, probs, rows, ones, of_out, 1, g.down, of_values, at(dv.rows, 0), FROM_C, probs)
+            product(seen, s.features, count, slopes, rows, ones, queries, 1, q.down,
+                    of_keys, at(dk.rows, 0), FROM_C, probs)
+            product(seen, s.width, count, probs, rows, ones, of_out, 1, g.down,
+                    of_values, at(dv.rows, 0), FROM_C, probs)
 
 
 @jit

@@ -21,7 +21,7 @@ from .compiler import jit, parallel, span
 from .functions import load_some, sigmoid, tanh
 from .layout import flat, steps, zero
 from .matmul import linear, matmul
-from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
+from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
 from .threads import get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, splat, store_some, where

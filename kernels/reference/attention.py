@@ -8,8 +8,9 @@ from .. import kernel
 
 @kernel("reference")
 def attention(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, *, scale: float, causal: bool) -> tuple[Any, ...]:
-    """p v (…, L, F), p = softmax(scale q kᵀ + mask); and of each query (…, L), what p is made of: its largest score, and
-    the sum of the exponentials of all after that is subtracted. For a query that may see no key p is 0 (they: 0 and 1).
+    """p v (…, L, F), p = softmax(scale q kᵀ + mask); and of each query (…, L), what p is made of: its largest score,
+    and the sum of the exponentials of all after that is subtracted. For a query that may see no key p is 0, and these
+    are 0 and 1.
 
     mask broadcasts to the scores: numbers to add, or bools, False as good as -∞. causal: query i sees keys 0 … i."""
     scores = _scores(xp, q, k, mask, scale, causal)

@@ -134,7 +134,8 @@ ax.axvline(counted[stop], color="black", linestyle=":", label="stop")
 ax.set(xlabel="epoch", ylabel="loss", title="With a patience of 3")
 ax.legend()
 plt.show()
-print(f"best: epoch {counted[best]}, with loss {losses[best]:.3f}; stopped after {counted[stop]}; last {losses[-1]:.3f}")
+print(f"best: epoch {counted[best]}, with loss {losses[best]:.3f}")
+print(f"stopped after {counted[stop]}; last {losses[-1]:.3f}")
 
 # %% [markdown]
 # `tn.EarlyStopping` is that, as a callback for the Trainer. Look for your two `if`s:

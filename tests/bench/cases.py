@@ -42,9 +42,9 @@ FLAT = ("mlp", "lstm", "gpt", *OVERHEAD, *KERNELS[:6], "layernorm", "softmax-ce"
 
 
 def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = False, device: str = "cpu",
-          compiled: Callable[[Any], Any] = lambda f: f, **adam: Any) -> Case:
+          compile: Callable[[Any], Any] | None = None, **adam: Any) -> Case:
     """The case of this name, with parameters and data drawn. gpu_sizes: larger, and results are no numbers;
-    compiled: what is made of a model; adam: further options of the optimizer."""
+    compile: what makes a model faster; adam: further options of the optimizer."""
     torch.manual_seed(0)
     data = np.random.default_rng(0)
     nn = torch.nn
@@ -55,6 +55,12 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
 
     def labels(n: int, classes: int) -> Any:
         return torch.from_numpy(data.integers(classes, size=n)).to(device)
+
+    def compiled(model: Any) -> Any:
+        return compile(model) if compile else model
+
+    def work(model: Any, forward: Callable[[], Any]) -> tuple[int, int, int]:
+        return work_of(torch, model, forward) if gpu_sizes and not compile else (0, 0, 0)
 
     def batch(name: str, n: int) -> int:
         return GPU_BATCH.get(name, n) if gpu_sizes else n
@@ -81,7 +87,7 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
             return value if gpu_sizes else value.item()
 
         run = without_graph(torch, forward) if forward else None
-        return Case(step, run, work_of(torch, model, run) if run and gpu_sizes else (0, 0, 0))
+        return Case(step, run, work(model, run) if run else (0, 0, 0))
 
     def classifier(model: Any, x: Any, y: Any) -> Case:
         model, loss = placed(model), nn.CrossEntropyLoss()
@@ -102,7 +108,7 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
             return x.grad
 
         forward = without_graph(torch, lambda: run(x))
-        return Case(step, forward, work_of(torch, module, forward) if gpu_sizes else (0, 0, 0))
+        return Case(step, forward, work(module, forward))
 
     if name in CLASSIFIERS:
         shape, classes, layers = CLASSIFIERS[name]
@@ -147,11 +153,11 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
 
         return Case(update, None, (0, 0, 10**6))
     if name == "softmax-ce":
-        rows = batch("layers", 1) * 512 if gpu_sizes else 512
+        rows = 512 * batch("layers", 1)
         x, y, loss = images(rows, 1000).requires_grad_(), labels(rows, 1000), compiled(nn.CrossEntropyLoss())
 
         def gradient() -> Any:
-            x.grad = None
+            x.grad = None if gpu_sizes else x.grad
             loss(x, y).backward()
             return x.grad
 

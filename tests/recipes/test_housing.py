@@ -56,7 +56,9 @@ def flats(tmp_path):
     size, street, floor = rng.uniform(30, 120, 400), rng.integers(0, 4, 400), rng.integers(0, 2, 400)
     rent = 10 * size + 100 * street - 50 * floor + rng.normal(0, 40, 400)
     gone = rng.random(400) < 0.05
-    rows = [f"{'' if gone[k] else size[k]},{'abcd'[street[k]]},{('low', 'high')[floor[k]]},{rent[k]}" for k in range(400)]
+    rows = [
+        f"{'' if gone[k] else size[k]},{'abcd'[street[k]]},{('low', 'high')[floor[k]]},{rent[k]}" for k in range(400)
+    ]
     path = tmp_path / "flats.csv"
     path.write_text("size,street,floor,rent\n" + "\n".join(rows))
     x = np.column_stack([np.where(gone, np.nan, size), *(street == k for k in range(4)), floor == 0])

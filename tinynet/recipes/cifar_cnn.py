@@ -49,4 +49,4 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
 
 
 RECIPE = Recipe(data=data, network=network, train=train, measure=classification, source="cifar10",
-                epochs=8, batch_size=64, lr=5e-3, examples=["cifar-cnn --data ~/cifar-10-batches-bin --epochs 20"])
+                epochs=5, batch_size=64, lr=4e-3, examples=["cifar-cnn --data ~/cifar-10-batches-bin --epochs 20"])

@@ -74,8 +74,8 @@ def network(run: Run) -> Any:
 
 
 def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
-    """Adam, with a step size that falls to 0; that of the network is a tenth of the line's. The loss is the share of the
-    prices' variance that is not explained: 1 - R² of what is trained with."""
+    """Adam, with a step size that falls to 0; that of the network is a tenth of the line's. The loss is the share of
+    the prices' variance that is not explained: 1 - R² of what is trained with."""
     model = run.network()
     optimizer = tn.optim.Adam(model.parameters(), lr=run.lr if run.options["network"] == "linear" else run.lr / 10)
     decay = tn.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / run.epochs)

@@ -20,6 +20,7 @@ LONGEST = 20
 
 def data(run: Run) -> tuple[Any, Any]:
     """.emma -> emma., as numbers: each name as long as the longest, and nothing to be predicted after its end."""
+    temperature(run), encode(run.options["start"].lower(), LETTERS)  # an error now, not after the training
     names = tn.data.datasets.names()
     run.source = "names, part of tinynet"
     width = 1 + max(map(len, names))
