@@ -11,8 +11,16 @@ from tinynet.nvidia import library
 from tinynet.nvidia.memory import OutOfMemoryError
 
 __all__ = [
-    "Graph", "Info", "OutOfMemoryError", "device_count", "info", "is_available", "memory_allocated", "synchronize",
+    "Graph", "Info", "OutOfMemoryError", "device_count", "emulate", "info", "is_available", "memory_allocated",
+    "synchronize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "emulate":  # loaded when it is asked for
+        from tinynet.kernels.cuda.record import emulate
+        return emulate
+    raise AttributeError(f"module 'tinynet.cuda' has no attribute '{name}'")
 
 
 def is_available() -> bool:
