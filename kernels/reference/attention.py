@@ -14,7 +14,7 @@ def attention(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, *, scale: float
 
     mask broadcasts to the scores: numbers to add, or bools, False as good as -∞. causal: query i sees keys 0 … i."""
     scores = _scores(xp, q, k, mask, scale, causal)
-    top = scores.max(-1, initial=-xp.inf)
+    top = scores.max(-1) if scores.shape[-1] else xp.full(scores.shape[:-1], -xp.inf, scores.dtype)
     top = xp.where(top == -xp.inf, 0, top).astype(q.dtype)
     p = xp.exp(scores - top[..., None])
     total = p.sum(-1)
