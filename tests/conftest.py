@@ -42,9 +42,11 @@ def has_device() -> bool:
 
 
 @pytest.fixture(autouse=True)
-def the_same_numbers_at_every_run() -> None:
-    """A test that draws from tinynet's own stream draws what it drew the last time."""
+def the_same_start_for_every_test() -> None:
+    """tinynet's own stream, its default dtype and its kernels are what they are in a new process."""
     tinynet.manual_seed(0)
+    tinynet.set_default_dtype(tinynet.float32)
+    tinynet.use_kernels("auto")
 
 
 @pytest.fixture

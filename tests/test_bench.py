@@ -10,6 +10,7 @@ import pytest
 import tinynet as tn
 from tinynet import bench
 from tinynet.cli import main
+from tinynet.nvidia.library import Obstacle
 
 
 def row(**sides):
@@ -82,3 +83,54 @@ def test_what_is_not_there(capsys, monkeypatch):
     monkeypatch.setattr(bench, "CASES", Path("/nowhere"))
     assert main(["bench"]) == 1
     assert "run `tinynet bench` in a clone" in capsys.readouterr().err
+
+
+# ---- on a GPU
+ROOF = {"sgemm_gflops": 1000.0, "copy_gb_s": 100.0}
+
+
+def test_the_floor():
+    """10⁹ bytes at 100 GB/s are 10 ms, 2·10¹⁰ operations at 1000 GFLOP/s 20; a step is three forwards and Adam."""
+    bytes_, products = (10**9, 0, 0), (0, 2 * 10**10, 10**3)
+    assert bench.floor_ms({"case": "maxpool", "what": "forward", "work": bytes_}, ROOF) == pytest.approx(10)
+    assert bench.floor_ms({"case": "mlp", "what": "forward", "work": products}, ROOF) == pytest.approx(20)
+    assert bench.floor_ms({"case": "mlp", "what": "step", "work": products}, ROOF) == pytest.approx(60)
+    assert bench.floor_ms({"case": "adam-1e6", "what": "step", "work": (0, 0, 10**6)}, ROOF) == pytest.approx(0.28)
+    assert bench.floor_ms({"case": "lstm", "what": "step"}, ROOF) is None
+
+
+def test_the_table_of_a_gpu():
+    sides = ["tinynet", "tinynet-graph", "torch", "torch-graph"]
+    rows = [
+        row(tinynet=(1.0, 2.0), tinynet_graph=(0.1, 0.5), torch=(3.0, 4.0))
+        | {"work": (10**8, 0, 0), "what": "forward", "torch-graph": {"error": "it cannot be recorded"}},
+        {"case": "lstm", "what": "step", "torch": {"error": "no torch here"}},
+    ]
+    where = {**bench.machine(1), "card": "a card", "driver": "570", "cupy": "14.2"}
+    text = bench.gpu_markdown({"machine": where, "sides": sides, "roofline": ROOF, "rows": rows})
+    assert "| mlp | forward | 1.0000 | 2.0000 (2.0) | 0.5000 (0.5) | 4.0000 (4.0) | not measured |" in text
+    assert "| lstm | step |  | not measured | not measured | not measured | not measured |" in text
+    assert "torch takes 8.00 times as long as tinynet-graph, as a geometric mean of 1 rows" in text
+    assert "tinynet-graph beside torch-graph: not measured." in text and "a card; driver 570" in text
+    assert "lstm (step), torch: no torch here" in text and "mlp (forward), torch-graph: it cannot be recorded" in text
+
+
+def test_without_a_gpu(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "obstacle", lambda: Obstacle("no driver", "get one"))
+    assert main(["bench", "mlp", "--device", "cuda"]) == 1
+    assert capsys.readouterr().err == "tinynet: error: there is no GPU to measure: no driver (get one)\n"
+    assert main(["bench", "mlp", "--device", "cuda", "--sides", "torch-fast"]) == 1
+    assert "choose from tinynet, tinynet-graph, tinynet-tf32, torch, torch-graph" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mlp", "tiny", "softmax-ce", "layernorm", "adam-1e6", "conv-16-16-k3-s1-32"])
+def test_cases_at_sizes_for_a_gpu_are_the_same_in_both_libraries(name):
+    """Data and parameters are drawn by neither, so the results can be compared: a training's after three steps."""
+    torch = pytest.importorskip("torch")
+    ours, theirs = (bench.cases().build(library, name, gpu_sizes=True) for library in (tn, torch))
+    assert ours.work == theirs.work and any(ours.work)
+    for one, other in zip(ours[:2], theirs[:2], strict=True):
+        if one is not None:
+            for _ in range(3):
+                a, b = one().detach().numpy(), other().detach().numpy()
+            assert abs(a - b).max() <= 1e-4 * abs(b).max()

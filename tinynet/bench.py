@@ -36,7 +36,6 @@ ON_GPU = ("tinynet", "tinynet-graph", "tinynet-tf32", "torch", "torch-graph", "t
           "torch-channels-last", "tinynet-reference")
 REST = 0.15  # seconds between turns: the threads of the side before may still be spinning
 TURN = 0.25  # about the seconds of a turn
-SINGLE = ("softmax-ce", "maxpool", "avgpool", "batchnorm", "layernorm", "grouped")  # no optimizer is in their step
 NOT_MEASURED = "not measured"
 
 
@@ -177,7 +176,7 @@ def floor_ms(row: dict[str, Any], roof: dict[str, float]) -> float | None:
         return None
     count, operations, parameters = row["work"]
     times = 3 if row["what"] == "step" else 1
-    moved = times * count + (28 * parameters if row["what"] == "step" and row["case"] not in SINGLE else 0)
+    moved = times * count + (28 * parameters if row["what"] == "step" else 0)
     return max(moved / roof["copy_gb_s"], times * operations / roof["sgemm_gflops"]) / 1e6
 
 
@@ -294,7 +293,7 @@ def run(names: Sequence[str], sides: Sequence[str] | None, threads: int, rounds:
     if unknown := [side for side in sides if side not in known]:
         raise ValueError(f"no side called {', '.join(unknown)}; choose from {', '.join(known)}")
     if on_gpu and (missing := obstacle()):
-        raise RuntimeError(f"there is no GPU to measure: {missing}")
+        raise RuntimeError(f"there is no GPU to measure: {missing.what} ({missing.command})")
     module, table = cases(), gpu_markdown if on_gpu else markdown
     groups = {"networks": module.NETWORKS, "overhead": module.OVERHEAD, "untuned": module.UNTUNED,
               "kernels": module.KERNELS + module.ON_GPU * on_gpu, "all": module.EVERYTHING + module.ON_GPU * on_gpu}

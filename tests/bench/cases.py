@@ -16,7 +16,7 @@ import numpy as np
 
 class Case(NamedTuple):
     """What a side runs: `step` a whole training step, `forward` without a graph; either may be missing. Of a case on a
-    GPU also the work of the forward: bytes, operations and parameters."""
+    GPU also its work: bytes and operations of the forward, and parameters that an optimizer changes."""
 
     step: Callable[[], Any] | None
     forward: Callable[[], Any] | None
@@ -108,7 +108,7 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
             return x.grad
 
         forward = without_graph(torch, lambda: run(x))
-        return Case(step, forward, work(module, forward))
+        return Case(step, forward, (*work(module, forward)[:2], 0))
 
     if name in CLASSIFIERS:
         shape, classes, layers = CLASSIFIERS[name]

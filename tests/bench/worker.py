@@ -51,7 +51,7 @@ def main() -> None:
     from cases import build
 
     if device == "cuda":
-        run, begun, work = on_gpu(torch, side, case, what)
+        run, begun, work = on_gpu(torch, side, case, what, options)
         clock = gpu_clock(torch)
     else:
         run, begun, work = getattr(build(torch, case, **options), what), time.perf_counter(), (0, 0, 0)
@@ -100,12 +100,13 @@ def gpu_clock(torch: Any) -> Callable[[Callable[[], Any], int], list[float]]:
     return clock
 
 
-def on_gpu(torch: Any, side: str, case: str, what: str) -> tuple[Callable[[], Any], float, Any]:
+def on_gpu(torch: Any, side: str, case: str, what: str,
+           options: dict[str, Any]) -> tuple[Callable[[], Any], float, Any]:
     """What is to be timed, checked; when it was first run; the work that it is."""
     from cases import build
 
     precision = "tf32" if side.endswith("tf32") else "fp32"
-    options: dict[str, Any] = {"gpu_sizes": True}
+    options = {"gpu_sizes": True, **options}
     if torch.__name__ == "torch":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = True

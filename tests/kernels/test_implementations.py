@@ -21,8 +21,9 @@ from tinynet.testing import arrays, conv_configs
 
 UPDATES = ("adam", "sgd")  # these change their arguments: test_updates.py
 kernels.implementations("conv2d")  # loads every backend
+DEVICES = ("philox", "scatter_add")  # of one backend so far; tests/device has theirs
 IMPLEMENTATIONS = [(op, backend) for op, found in sorted(kernels._registry.items()) for backend in found]
-IMPLEMENTATIONS = [(op, backend) for op, backend in IMPLEMENTATIONS if op not in UPDATES]
+IMPLEMENTATIONS = [(op, backend) for op, backend in IMPLEMENTATIONS if op not in {*UPDATES, *DEVICES}]
 PAIRS = [pytest.param(*pair, marks=pytest.mark.gpu if pair[1] == "cuda" else ()) for pair in IMPLEMENTATIONS]
 ALL = slice(None)
 DTYPES = st.sampled_from(["float64", "float32"])

@@ -21,8 +21,6 @@ def short(monkeypatch):
     """Few images, judged by one who has learned little."""
     monkeypatch.setattr(gan_digits, "LESSONS", 1)
     monkeypatch.setattr(gan_digits, "JUDGED", 64)
-    data = gan_digits.data
-    monkeypatch.setattr(gan_digits, "data", data)
 
 
 def test_the_score_of_known_answers():
@@ -39,33 +37,18 @@ def test_the_score_lies_between_one_and_ten(p):
 
 def test_each_network_is_taught_by_an_optimizer_of_its_own(monkeypatch, short):
     """The discriminator's step leaves the generator as it is, and the other way round."""
-    changed = []
-    step = tn.optim.Adam.step
+    pair, step, changed = gan_digits.Pair(), tn.optim.Adam.step, []
 
-    def watched(self, *args):
-        def states():
-            return [[p.detach().clone() for p in part.parameters()] for part in (model.generator, model.discriminator)]
+    def states():
+        return [[p.detach().clone() for p in part.parameters()] for part in (pair.generator, pair.discriminator)]
 
-        if model:
-            before = states()
-            step(self, *args)
-            changed.append(tuple(not all(map(tn.equal, a, b)) for a, b in zip(before, states(), strict=True)))
-        else:
-            step(self, *args)
+    def watched(self):
+        before = states()
+        step(self)
+        changed.append(tuple(not all(map(tn.equal, a, b)) for a, b in zip(before, states(), strict=True)))
 
-    model = None
-    train = gan_digits.read_by
-
-    def judged(run):
-        judge = train(run)
-        nonlocal model
-        model = made[0]
-        return judge
-
-    made = []
-    pair = gan_digits.Pair
-    monkeypatch.setattr(gan_digits, "Pair", lambda: made.append(pair()) or made[-1])
-    monkeypatch.setattr(gan_digits, "read_by", judged)
+    monkeypatch.setattr(gan_digits, "Pair", lambda: pair)
+    monkeypatch.setattr(gan_digits, "read_by", lambda run: lambda images: np.eye(10))
     monkeypatch.setattr(tn.optim.Adam, "step", watched)
     run = Run.of("gan-digits", epochs=1, batch_size=700)
     gan_digits.train(run, *gan_digits.data(run))

@@ -149,18 +149,20 @@ def test_stripes_are_made_again_and_differ_by_class():
             Stripes(*wrong)
 
 
-def test_image_cnn_224_on_stripes_and_on_a_folder(capsys, tmp_path, photos):
+def test_image_cnn_224_on_stripes_and_on_a_folder(capsys, tmp_path, photos, monkeypatch):
     """Its network is made smaller: 128 x 26 x 26 features take a gigabyte to train."""
     small = replace(image_cnn_224.RECIPE, network=lambda run: tn.nn.Sequential(
         tn.nn.AvgPool2d(28), tn.nn.Flatten(), tn.nn.Linear(192, 1000)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_cnn_224, "RECIPE", small)
-        found = ran(capsys, tmp_path / "out", "image-cnn-224", "--epochs=1", "--samples=10", "--classes=4")
-        assert found["data"] == {"source": "stripes in 4 classes, generated, as no --images FOLDER was given",
-                                 "train": 10, "test": 2}
-        found = ran(capsys, tmp_path / "out", "image-cnn-224", "--epochs=40", "--lr=0.05", "--images", str(photos))
-        assert found["data"] == {"source": f"images of 2 classes in {photos}", "train": 7, "test": 3}
-        assert found["metrics"]["accuracy"] == 1 and found["confusion"]["classes"] == ["bright", "dark"]
+    monkeypatch.setattr(image_cnn_224, "RECIPE", small)
+    found = ran(capsys, tmp_path / "out", "image-cnn-224", "--epochs=1", "--samples=10", "--classes=4")
+    assert found["data"] == {"source": "stripes in 4 classes, generated, as no --images FOLDER was given",
+                             "train": 10, "test": 2}
+    monkeypatch.chdir(tmp_path)
+    found = ran(capsys, tmp_path / "out", "image-cnn-224", "--epochs=40", "--lr=0.05", "--images=photos")
+    assert found["data"] == {"source": f"images of 2 classes in {photos}", "train": 7, "test": 3}
+    assert found["metrics"]["accuracy"] == 1 and found["confusion"]["classes"] == ["bright", "dark"]
+    monkeypatch.chdir(tmp_path / "out")  # from elsewhere the images are still found
+    assert cli.main(["evaluate", "image-cnn-224.ckpt"]) == 0
 
 
 @pytest.mark.slow

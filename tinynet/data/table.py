@@ -88,7 +88,7 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None, *, feature
     one that is empty, in another encoding, with rows of different lengths or names that stand there twice, and for
     cells that are no numbers, each with its line.
 
-    >>> written = open("flats.csv", "w").write("size,rent\\n50,500\\n70,800\\n")
+    >>> with open("flats.csv", "w") as file: written = file.write("size,rent\\n50,500\\n70,800\\n")
     >>> x, y = tn.data.read_csv("flats.csv", "rent").tensors
     >>> x.T, y.T
     (tensor([[50., 70.]]), tensor([[500., 800.]]))

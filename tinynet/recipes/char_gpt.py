@@ -99,7 +99,7 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
     total, rise = run.epochs * each, min(100, run.epochs * each // 10 + 1)
     S = tn.optim.lr_scheduler
     cosine = S.SequentialLR(optimizer, [S.LinearLR(optimizer, 0.01, total_iters=rise),
-                                        S.CosineAnnealingLR(optimizer, total - rise, run.lr / 10)], [rise])
+                                        S.CosineAnnealingLR(optimizer, max(1, total - rise), run.lr / 10)], [rise])
     order = tn.data.RandomSampler(train_set, replacement=True, num_samples=each * run.batch_size)
     trainer = tn.Trainer(model, prediction, optimizer, scheduler=cosine, scheduler_each="batch", clip_norm=1.0,
                          device=run.device)

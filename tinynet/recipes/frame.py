@@ -183,7 +183,7 @@ class Run:
         """Write the checkpoint that `tinynet evaluate` reads, and the curves."""
         settings = {key: getattr(self, key) for key in ("epochs", "batch_size", "lr", "seed", "data", "options")}
         if self.data is not None:
-            settings["data"] = os.path.abspath(self.data)
+            settings["data"] = whole_path(self.data)
         tn.save({FORMAT: self.name, "tinynet": tn.__version__, "settings": settings, "metrics": dict(figures),
                  "model": model.state_dict()}, self.file("ckpt"))
         if history.epoch:
@@ -228,6 +228,11 @@ def cook(run: Run) -> tuple[Any, tn.History, dict[str, Any]]:
 def dest(flag: str) -> str:
     """The name of an option in run.options: --min-count is min_count."""
     return flag.lstrip("-").replace("-", "_")
+
+
+def whole_path(path: str) -> str:
+    """The path from the root on, which is the same wherever it is read again."""
+    return str(Path(path).expanduser().absolute())
 
 
 def writable(folder: Path, flag: str = "--output") -> None:

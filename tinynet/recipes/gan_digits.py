@@ -98,6 +98,8 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
             loss_g.backward()
             optimizer_g.step()
             losses.append((loss_d.item(), loss_g.item()))
+        if not losses:
+            raise ValueError(f"there are {len(train_set):,} images to train with, no whole batch of {run.batch_size:,}")
         loss_d, loss_g = np.mean(losses, 0).tolist()
         logs = {"discriminator": loss_d, "generator": loss_g, "score": score(judge(made(run, model, JUDGED)))}
         history.append(epoch, logs)
@@ -140,7 +142,7 @@ def measure(run: Run, model: Any, test_set: Any) -> dict[str, float]:
     """The score of what is made, beside those of real digits and of an untrained generator; and a picture."""
     judge, images = read_by(run), made(run, model, JUDGED)
     p = judge(images)
-    blank = made(run, network(run), JUDGED)
+    blank = made(run, run.network(), JUDGED)
     judged = {"real": judge(test_set.tensors[0]), "made": p, "untrained": judge(blank)}
     run.show("comparison", [{"images": name, "score": score(q), "sure": float(q.max(1).mean())}
                             for name, q in judged.items()])

@@ -11,6 +11,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet.recipes import Recipe, Run, classification
+from tinynet.recipes.frame import whole_path
 from tinynet.recipes.stripes import Stripes
 
 CLASSES = 1000
@@ -23,6 +24,7 @@ def data(run: Run) -> tuple[Any, Any]:
         n, classes = run.options["samples"], run.options["classes"]
         run.source = f"stripes in {classes} classes, generated, as no --images FOLDER was given"
         return Stripes(n, classes), Stripes(-(-n // 5), classes, first=n)
+    run.options["images"] = folder = whole_path(folder)
     images = tn.data.ImageFolder(folder, size=224)
     if len(images.classes) > CLASSES:
         raise ValueError(f"{folder} has {len(images.classes):,} classes, the network has {CLASSES:,} scores")

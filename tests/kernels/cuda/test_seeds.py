@@ -102,7 +102,7 @@ SEEDS = [
     Seed("sums.cu", "column_sums", "__syncthreads();", "", "unwritten", "layer grad"),
     Seed("sums.cu", "column_sums", "if (column < columns) {", "if (true) {", "out of bounds", "layer grad"),
     Seed("sums.cu", "sum_chunks", "i < end; i += 256", "i <= end; i += 256", "out of bounds", "classes"),
-    Seed("sums.cu", "relu_grad", "for (; i < end; i++)", "for (; i <= end; i++)", "race", "layer grad"),
+    Seed("sums.cu", "relu_grad", "for (; i < end; i++)", "for (; i <= end; i++)", "out of bounds", "layer grad"),
     Seed("optim.cu", "adam", "first[array + 1] <= blockIdx.x", "first[array + 1] < blockIdx.x", WRONG, "adam"),
     Seed("optim.cu", "adam", "there >= 4) {\n        float4", "there) {\n        float4", "out of bounds", "adam"),
     Seed("optim.cu", "sgd", "if (i < there) to[i]", "to[i]", "out of bounds", "sgd"),
