@@ -24,7 +24,7 @@ class StandardScaler:
     >>> scaler = tn.data.StandardScaler().fit([[1.0], [3.0]])
     >>> scaler.transform([[1.0], [5.0]]), scaler.inverse_transform([[0.0]])
     (tensor([[-1.],
-            [ 3.]]), tensor([[2.]]))
+            [ 3.]], dtype=tn.float64), tensor([[2.]], dtype=tn.float64))
     """
 
     def __init__(self, *, with_mean: bool = True, with_std: bool = True) -> None:

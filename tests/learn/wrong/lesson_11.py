@@ -94,7 +94,7 @@ class shortcut:
         return nn.Sequential(*layers)
 
 
-class Parts(nn.Module):
+class _Parts(nn.Module):
     """What the blocks below have in common."""
 
     def __init__(self, inputs, outputs, stride=1, second=1, bias=False):
@@ -110,31 +110,31 @@ class Parts(nn.Module):
 
 
 class Block:
-    class wrong_no_shortcut(Parts):
+    class wrong_no_shortcut(_Parts):
         """The shortcut takes x itself"""
 
         def forward(self, x):
             return self.inner(x).relu()
 
-    class wrong_relu_before_the_sum(Parts):
+    class wrong_relu_before_the_sum(_Parts):
         """With an inner part of 0 what is left is relu(x)"""
 
         def forward(self, x):
             return self.shortcut(x) + self.inner(x).relu()
 
-    class wrong_normalised_after_the_sum(Parts):
+    class wrong_normalised_after_the_sum(_Parts):
         """is added after norm2"""
 
         def forward(self, x):
             return self.norm2(self.shortcut(x) + self.conv2(self.norm1(self.conv1(x)).relu())).relu()
 
-    class wrong_no_relu_inside(Parts):
+    class wrong_no_relu_inside(_Parts):
         """conv1, norm1, relu, conv2, norm2"""
 
         def forward(self, x):
             return (self.shortcut(x) + self.norm2(self.conv2(self.norm1(self.conv1(x))))).relu()
 
-    class wrong_stride_twice(Parts):
+    class wrong_stride_twice(_Parts):
         """first convolution has the stride"""
 
         def __init__(self, inputs, outputs, stride=1):
@@ -144,7 +144,7 @@ class Block:
             inner = self.inner(x)
             return inner.relu() if inner.shape[-1] * 2 < x.shape[-1] else (self.shortcut(x) + inner).relu()
 
-    class right_in_place(Parts):
+    class right_in_place(_Parts):
         def forward(self, x):
             out = self.inner(x)
             out += self.shortcut(x)
