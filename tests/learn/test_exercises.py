@@ -30,7 +30,7 @@ def planted(number: str) -> dict[str, dict[str, Any]]:
     spec.loader.exec_module(module)
     classes = {name: value for name, value in vars(module).items() if inspect.isclass(value)}
     return {f"{number}.{name}": {k: v for k, v in vars(c).items() if k.startswith(("wrong_", "right_"))}
-            for name, c in classes.items() if c.__module__ == module.__name__}
+            for name, c in classes.items() if c.__module__ == module.__name__ and not name.startswith("_")}
 
 
 PLANTED = {id: written for number in LESSONS for id, written in planted(number).items()}

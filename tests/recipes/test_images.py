@@ -167,7 +167,7 @@ def test_image_cnn_224_on_stripes_and_on_a_folder(capsys, tmp_path, photos, monk
 
 @pytest.mark.slow
 def test_image_cnn_224_learns_stripes(tmp_path):
-    *_, found = cook(Run.of("image-cnn-224", options={"classes": 4, "samples": 64}, epochs=4, output=tmp_path))
+    *_, found = cook(Run.of("image-cnn-224", options={"classes": 4, "samples": 64}, epochs=12, output=tmp_path))
     assert found["metrics"]["accuracy"] > 0.7
 
 
