@@ -225,7 +225,7 @@ def written():
 
 @pytest.mark.parametrize("call, error, message", [
     (lambda: tn.explain(chain()), ValueError, "of at most 60 nodes, but this one has 61"),
-    (lambda: tn.explain(tn.ones(65, requires_grad=True).sum()), ValueError, r"of at most 64 numbers, but .*\(65,\)"),
+    (lambda: tn.explain(tn.ones(65, requires_grad=True).sum()), ValueError, r"but a leaf has the shape \(65,\)"),
     (lambda: tn.explain(tn.ones(2, requires_grad=True) * 2), RuntimeError, "only for scalar outputs"),
     (lambda: tn.explain(tn.ones(())), RuntimeError, "does not require grad"),
     (lambda: tn.explain(freed()), RuntimeError, "a second time"),

@@ -23,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 import tinynet as tn
 import tinynet.files
 from tinynet import nn
+from tinynet.checkpoint import checksum
 from tinynet.dtypes import SUPPORTED
 from tinynet.testing import arrays, shapes
 
@@ -287,9 +288,15 @@ def test_no_damage_gives_any_other_error(folder, whole, data):
         contents[data.draw(st.integers(0, len(contents) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(contents)
     try:
-        tn.load(path)  # no checksum: damaged numbers are numbers
+        assert same(tn.load(path), tn.load(folder / "w")), "what is not noticed changes nothing"
     except ValueError as error:
         assert str(path) in str(error)
+
+
+def test_one_bit_of_a_weight_is_seen(whole):
+    Path("x").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"x is damaged, .*: its checksum is another than when it was written"):
+        tn.load("x")
 
 
 @given(st.binary(max_size=300))
@@ -308,7 +315,8 @@ json_values = st.recursive(
 
 
 def forged(path, tree, **header):
-    header = {"version": 1, "object": tree, **header}
+    right = checksum(json.loads(json.dumps(tree)), {"t": tn.ones(2)})
+    header = {"version": 1, "crc32": right, "object": tree, **header}
     save_file({"t": np.ones(2, np.float32)}, path, {"tinynet": json.dumps(header)})
 
 
@@ -330,6 +338,8 @@ def nested(depth):
     ({"tinynet": "[]"}, "is damaged, or was not written by tn.save"),
     ({"tinynet": "{}"}, "'version'"),
     ({"tinynet": '{"version": 1}'}, "'object'"),
+    ({"tinynet": '{"version": 1, "object": 1}'}, "'crc32'"),
+    ({"tinynet": '{"version": 1, "object": 1, "crc32": "1"}'}, "its checksum is another"),
     ({"tinynet": '{"version": 2, "object": 1}'}, "of version 2, this tinynet reads version 1"),
     ({"tinynet": '{"version": 1, "object": {"tensor": "missing"}}'}, "no meaning to {'tensor': 'missing'}"),
     ({"tinynet": '{"version": 1, "object": {"tensor": ["t"]}}'}, "is damaged, or was not written by tn.save"),

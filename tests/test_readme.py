@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+import tinynet as tn
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -32,6 +39,35 @@ def test_the_example_prints_what_it_shows(tmp_path: Path) -> None:
 
 def test_the_first_block_is_the_import() -> None:
     exec(blocks("python")[0], {})
+
+
+def test_an_onnx_file_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = tn.nn.Sequential(tn.nn.Flatten(), tn.nn.Linear(4, 3))
+    tn.onnx.export(model, tn.zeros(1, 2, 2), tmp_path / "model.onnx")
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    batch = tn.randn(5, 2, 2)
+    (program,) = (block for block in blocks("python") if "HTTPServer" in block)
+    command = [sys.executable, "-c", program.replace("8000", port)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            answer = asked(f"http://localhost:{port}", json.dumps(batch.tolist()).encode())
+        finally:
+            server.kill()
+    assert tn.allclose(tn.tensor(answer), model(batch), rtol=1e-5)
+
+
+def asked(address: str, data: bytes) -> list[list[float]]:
+    """What a server answers, once it has started."""
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, data, timeout=30) as reply:
+                return json.load(reply)
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    pytest.fail("the server does not start")
 
 
 # --- the map ------------------------------------------------------------------------------------------------

@@ -203,44 +203,54 @@ def test_early_stopping_counts_on(tmp_path):
 # --- killed -------------------------------------------------------------------------------------------------
 KILLED = """
 import os, random, signal, sys, time
+from threading import Timer
 sys.path.insert(0, sys.argv[1])
 import tinynet as tn
 from test_resume import everything, run
 
-def train(seed, path):
-    checkpoint = tn.ModelCheckpoint(path, save_freq=1)
-    return run(seed, epochs=6, callbacks=[checkpoint], resume_from=path if os.path.exists(path) else None)
+class Checkpoint(tn.ModelCheckpoint):
+    "Is killed at a random moment of one save, or right after it."
+    saves, seconds = 0, 0.0
 
-def saved():
-    return os.stat("killed.ckpt").st_ino if os.path.exists("killed.ckpt") else None
+    def _save(self, epoch, logs):
+        self.saves -= 1
+        if not self.saves:
+            Timer(random.uniform(0, self.seconds), os.kill, (os.getpid(), signal.SIGKILL)).start()
+        began = time.perf_counter()
+        super()._save(epoch, logs)
+        self.seconds = time.perf_counter() - began
+        if not self.saves:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def train(seed, saves=0):
+    checkpoint = Checkpoint("x", save_freq=1 if saves else 1000)
+    checkpoint.saves = saves
+    return run(seed, epochs=15, callbacks=[checkpoint], resume_from="x" if os.path.exists("x") else None)
 
 tn.use_kernels("reference")  # no threads, which a fork would lose
-whole = everything(train(1, "never.ckpt"))
-random.seed(0)
-for kill in range(6):
-    before, child = saved(), os.fork()
+whole = everything(train(1))
+for kill in range(20):
+    random.seed(kill)
+    child = os.fork()
     if not child:
-        train(1 + kill, "killed.ckpt")
+        train(1 + kill, saves=random.choice([2, 3]))
         os._exit(0)
-    while saved() == before:
-        time.sleep(0.001)
-    time.sleep(random.uniform(0, 0.01))  # two saves or so later
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    state = tn.load("killed.ckpt")
-    print(state["epoch"], state["batch"])
-assert everything(train(100, "killed.ckpt")) == whole
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    state = tn.load("x")
+    print(4 * state["epoch"] + state["batch"], len([name for name in os.listdir() if name.endswith(".part")]))
+assert everything(train(100)) == whole
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
-def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
+def test_killed_in_twenty_saves_it_ends_as_if_it_never_was(tmp_path):
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(tn.__file__).parents[1])}
     command = [sys.executable, "-W", "ignore", "-c", KILLED, str(Path(__file__).parent)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
-    moments = done.stdout.splitlines()
-    assert len(moments) == 6 and moments == sorted(set(moments)) and moments[-1] < "6", "it had ended before"
+    batches, parts = zip(*(map(int, line.split()) for line in done.stdout.splitlines()), strict=True)
+    assert len(batches) == 20 and list(batches) == sorted(set(batches)) and batches[-1] < 60, "it had ended before"
+    assert any(parts), "no kill was in the middle of a save"
 
 
 # --- bad input ----------------------------------------------------------------------------------------------
@@ -269,6 +279,27 @@ def test_a_checkpoint_with_something_else_in_it(tmp_path, place):
     with pytest.raises(ValueError, match=r"y is no checkpoint of such a training, or is damaged: \w+Error\("):
         tn.save(replaced(state, ("streams",), 3), tmp_path / "y")
         run(0, epochs=2, callbacks=[tn.ModelCheckpoint(tmp_path / "x")], resume_from=tmp_path / "y")
+
+
+@pytest.mark.parametrize(("place", "value", "text"), [
+    ("batch", 2**70, r"saved after 1,180,\S* batches of epoch 2, but the data have 4: give the same data and batch_"),
+    ("batch", -1, "is damaged: it has the figures of 1 epochs, and after 1 epochs and -1 batches it goes on"),
+    ("epoch", -(2**70), r"is damaged: it has the figures of 1 epochs, and after -1180\d* epochs"),
+    ("epoch", 3, "is damaged: it has the figures of 1 epochs, and after 3 epochs"),
+])  # fmt: skip
+def test_a_position_that_does_not_exist_is_an_error_and_no_endless_loop(tmp_path, place, value, text):
+    checkpoint = tn.ModelCheckpoint(tmp_path / "x")
+    run(0, epochs=1, callbacks=[checkpoint])
+    tn.save(replaced(tn.load(tmp_path / "x"), (place,), value), tmp_path / "y")
+    with pytest.raises(ValueError, match=text):
+        run(0, callbacks=[checkpoint], resume_from=tmp_path / "y")
+
+
+def test_fewer_data_than_were_done(tmp_path):
+    checkpoint = tn.ModelCheckpoint(tmp_path / "x", save_freq=3)
+    run(0, epochs=1, callbacks=[checkpoint])
+    with pytest.raises(ValueError, match="saved after 3 batches of epoch 1, but the data have 2: give the same data"):
+        run(0, batch_size=16, callbacks=[checkpoint], resume_from=tmp_path / "x")
 
 
 def test_checkpoints_that_do_not_fit(tmp_path):

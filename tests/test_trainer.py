@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -449,6 +450,8 @@ def test_the_bar_is_on_stderr_and_tells_the_figures(capsys):
     t.fit(*data(), epochs=2, validation_data=data(9))
     out, err = capsys.readouterr()
     assert out == "" and "epoch 1/2: 100%" in err and f"{N}/{N}" in err and "samples/s" in err
+    assert re.search(r"\d+/50 \[\d\d:\d\d<\d\d:\d\d, ", err), "time gone, and time left"
+    assert "0%|" not in err.replace("100%|", ""), "a line in a log that tells nothing"
     last = err.replace("\r", "\n").strip().split("\n")[-1]
     assert all(name in last for name in ("epoch 2/2: 100%", "loss ", "accuracy ", "val_loss ", "val_accuracy "))
     fit(t, *data())

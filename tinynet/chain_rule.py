@@ -136,8 +136,9 @@ def _check(order: Sequence[Place]) -> None:
             unpack(place, False)  # an error if what it kept was freed, or written to
         for shape in place.shape if type(place.shape) is list else [place.shape]:
             if math.prod(shape) > MOST_NUMBERS:
-                raise ValueError(f"explain() is for tensors of at most {MOST_NUMBERS} numbers, but {place.name()} has "
-                                 f"the shape {shape}; take fewer samples and smaller layers")
+                what = "a leaf" if type(place) is Leaf else place.name()
+                raise ValueError(f"explain() is for tensors of at most {MOST_NUMBERS} numbers, but {what} has the "
+                                 f"shape {shape}; take fewer samples and smaller layers")
 
 
 class _Teller:

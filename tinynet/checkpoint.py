@@ -1,15 +1,16 @@
 """save and load: whatever a training must remember, as a safetensors file.
 
 The tensors are the file's tensors, which other libraries read too. All the rest is JSON in the file's header:
-{"version": 1, "object": tree}, where numbers, strings, True, False, None and lists are themselves, and anything else is
-an object with one key that says what it is: {"tensor": name}, {"dict": {...}}, {"tuple": [...]}, ... Loading reads
-data and runs none of it: there is no pickle here.
+{"version": 1, "crc32": checksum, "object": tree}, where numbers, strings, True, False, None and lists are themselves,
+and anything else is an object with one key that says what it is: {"tensor": name}, {"dict": {...}}, {"tuple": [...]},
+... Loading reads data and runs none of it: there is no pickle here.
 """
 from __future__ import annotations
 
 import json
 import math
 import os
+import zlib
 from collections import Counter, OrderedDict
 from typing import Any
 
@@ -42,13 +43,15 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = _encode(obj, (), tensors)
-    save_safetensors(tensors, f, {HEADER: json.dumps({"version": VERSION, "object": tree})})
+    header = {"version": VERSION, "crc32": checksum(tree, tensors), "object": tree}
+    save_safetensors(tensors, f, {HEADER: json.dumps(header)})
 
 
 def load(f: str | os.PathLike[str], map_location: str | Device | None = None, *, weights_only: bool = True) -> Any:
     """What save() wrote to the file f: of the same structure, new tensors that require no grad. map_location: the
     device to put them on. weights_only is accepted as PyTorch's; never is there anything else in a file, and never is
-    code run. ValueError for a file that is damaged or that save() did not write; OSError where it cannot be read.
+    code run. ValueError for a file that is damaged, be it by one bit, or that save() did not write; OSError where it
+    cannot be read.
 
     >>> layer, other = tn.nn.Linear(2, 1), tn.nn.Linear(2, 1)
     >>> tn.save(layer.state_dict(), "layer.ckpt"); other.load_state_dict(tn.load("layer.ckpt"))
@@ -62,9 +65,22 @@ def load(f: str | os.PathLike[str], map_location: str | Device | None = None, *,
         header = json.loads(metadata[HEADER])
         if header["version"] != VERSION:
             raise ValueError(f"it is of version {header['version']!r}, this tinynet reads version {VERSION}")
-        return _decode(header["object"], tensors)
+        found = _decode(header["object"], tensors)
+        if header["crc32"] != checksum(header["object"], tensors):
+            raise ValueError("its checksum is another than when it was written")
+        return found
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise ValueError(f"{f} is damaged, or was not written by tn.save: {problem}") from None
+
+
+def checksum(tree: Any, tensors: dict[str, Tensor]) -> int:
+    """A number that changes with any part of the object."""
+    crc = zlib.crc32(json.dumps(tree).encode())
+    for name in sorted(tensors):
+        a = np.ascontiguousarray(tensors[name].detach().cpu().numpy())
+        crc = zlib.crc32(f"{name} {a.dtype} {tensors[name].shape}".encode("utf-8", "replace"), crc)
+        crc = zlib.crc32(a.reshape(-1).view(np.uint8).data, crc)
+    return crc
 
 
 def _encode(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any:

@@ -42,6 +42,16 @@ def numbers(a: Any, few: int = 8) -> str:
     return f"{a:.4g}" if a.ndim == 0 else f"[{', '.join(numbers(row, few) for row in a)}]"
 
 
+def rounded(value: float) -> str:
+    """A number with four digits, or with all that it has before the point.
+
+    >>> from tinynet.text import rounded
+    >>> rounded(0.408248), rounded(15189.4)
+    ('0.4082', '15,189')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
 def size(count: float) -> str:
     """A number of bytes.
 

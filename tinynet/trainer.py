@@ -156,8 +156,10 @@ class Trainer:
         now = self._states()
         self._restore(self._epoch_began)
         todo = iter(train)
-        for _ in range(self.batch):
-            next(todo, None)
+        for done in range(self.batch):
+            if next(todo, None) is None:
+                raise ValueError(f"the training was saved after {self.batch:,} batches of epoch {self.epoch + 1}, but "
+                                 f"the data have {done:,}: give the same data and batch_size as then")
         self._restore(now)
         return todo
 
@@ -295,6 +297,9 @@ class Trainer:
         epochs, curves = state["history"]["epoch"], state["history"]["history"]
         self.history = History([*epochs], {name: [*values] for name, values in curves.items()})
         self.epoch, self.batch = (operator.index(state[name]) for name in ("epoch", "batch"))
+        if self.epoch != len(epochs) or self.batch < 0:
+            raise ValueError(f"{path} is damaged: it has the figures of {len(epochs)} epochs, and after {self.epoch} "
+                             f"epochs and {self.batch} batches it goes on")
         self.stop_training = bool(state["stop_training"])
         self._tally.load_state_dict(state["tally"])
         self._epoch_began, self.resumed = state["streams"]["epoch began"], True

@@ -64,7 +64,7 @@ def test_in_short_through_the_command(capsys, tmp_path, short):
     real, made, untrained = (row["score"] for row in found["comparison"])
     assert real > 4 and 1 <= untrained < 1.2 and made == found["metrics"]["score"]
     assert sum(row["of 1000"] for row in found["digits made"]) == 64
-    assert "the judge reads" in err and "epoch 1/1: discriminator " in err and found["training"]["seconds"] > 0
+    assert "the judge reads" in err and "epoch 1/1: discriminator_loss " in err and found["training"]["seconds"] > 0
     with Image.open(tmp_path / "gan-digits-made.png") as picture:
         assert picture.size == (1200, 1200)
     assert cli.main(["evaluate", f"{tmp_path}/gan-digits.ckpt", "--json"]) == 0

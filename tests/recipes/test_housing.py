@@ -9,6 +9,7 @@ import pytest
 
 import tinynet as tn
 from tinynet import cli
+from tinynet.data.datasets import SOURCES
 from tinynet.recipes import Run, cook, housing
 
 
@@ -47,6 +48,21 @@ def test_the_line_is_scikit_learns_on_the_table_that_ships(capsys, tmp_path):
     assert {"housing.ckpt", "housing.png", "housing-predicted.png"} <= names
     assert cli.main(["evaluate", str(tmp_path / "housing.ckpt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"] == pytest.approx(found["metrics"])
+
+
+@pytest.mark.slow
+def test_the_line_is_scikit_learns_on_the_districts_of_california(capsys, tmp_path):
+    pytest.importorskip("sklearn")
+    (path,) = SOURCES["california_housing"].places()
+    if not path.exists():
+        pytest.skip("california_housing is not on this machine")
+    found = ran(capsys, f"--csv={path}", "--target=median_house_value", f"--output={tmp_path}")
+    table = tn.data.read_csv(path, "median_house_value", one_hot=True, missing="nan")
+    rmse, r2 = scikit_learns(*(t.numpy().astype(np.float64) for t in table.tensors))
+    assert found["data"]["train"] + found["data"]["test"] == 20_640
+    assert found["metrics"]["rmse"] == pytest.approx(rmse, rel=0.02)
+    assert found["metrics"]["r2"] == pytest.approx(r2, rel=0.02)
+    assert (tmp_path / "housing-predicted.png").stat().st_size > 10_000
 
 
 @pytest.fixture

@@ -120,6 +120,11 @@ def test_a_tensor_used_twice_by_one_op_and_one_op_used_twice():
     assert arrows(plot_graph(y + y.sin())) == 4 and "2×" not in plot_graph(y + y.sin())
 
 
+def test_a_number_that_has_a_name_is_shown_with_its_value():
+    w, x = tn.tensor(2.0, requires_grad=True), tn.tensor(3.0)
+    assert lines(plot_graph(w * x * 5.0), "data") == [["x", "scalar", "value 3"]]
+
+
 def test_only_outputs_that_are_used_are_shown():
     x = tn.tensor([3.0, 1.0], requires_grad=True)
     values, _ = x.max(0)

@@ -71,9 +71,28 @@ def test_history_on_given_axes_and_of_chosen_quantities():
 
 
 def test_one_epoch_is_visible():
-    """A line through one point is nothing; a marker is something."""
-    (line,) = viz.plot_history({"loss": [1.0]})[0].lines
-    assert line.get_marker() == "o"
+    """A line through one point is nothing; a marker is something. There is no epoch 0.96."""
+    (ax,) = viz.plot_history({"loss": [1.0]})
+    assert ax.lines[0].get_marker() == "o" and [label.get_text() for label in ticks(ax.xaxis)] == ["1"]
+
+
+def test_names_that_are_no_words_are_written_out_and_one_curve_needs_no_legend():
+    axes = viz.plot_history({"lr": [0.1, 0.01], "r2_score": [0.5, 0.6], "mean_absolute_error": [2, 1]})
+    assert [ax.get_ylabel() for ax in axes] == ["learning rate", "R²", "mean absolute error"]
+    assert all(ax.get_legend() is None for ax in axes)
+
+
+def ticks(axis):
+    """The labels that can be seen."""
+    axis.figure.canvas.draw()
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
+def apart(texts):
+    """Whether none of the texts is written over another."""
+    extents = [text.get_window_extent() for text in texts]
+    return not any(a.overlaps(b) for k, a in enumerate(extents) for b in extents[:k])
 
 
 def test_confusion_writes_the_counts_where_they_belong():
@@ -94,6 +113,8 @@ def test_confusion_of_shares_on_given_axes_and_with_an_empty_class():
     ax = matplotlib.figure.Figure().subplots()
     assert viz.plot_confusion(np.array([[0.125, 0.875], [0.0, 0.0]]), ax=ax) is ax
     assert [text.get_text() for text in ax.texts] == ["0.12", "0.88"]
+    ax = viz.plot_confusion(np.full((10, 10), 0.00092) + np.eye(10) * 0.9908)
+    assert [text.get_text() for text in ax.texts] == ["0.99"] * 10 and apart(ax.texts)
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8), (5, 1, 8, 8), (5, 3, 8, 8)])
@@ -106,6 +127,12 @@ def test_images_in_rows(shape):
         expected = expected[0] if len(expected) == 1 else expected.transpose(1, 2, 0)
     np.testing.assert_array_equal(axes[3].images[0].get_array(), expected)
     draw(axes)
+
+
+def test_long_titles_do_not_run_into_one_another():
+    axes = viz.plot_images(tn.rand(3, 8, 8), ["true cat, said dog", "automobile for truck", "b"])
+    draw(axes)
+    assert apart([ax.title for ax in axes])
 
 
 def tiles(ax, rows, columns):
@@ -161,10 +188,19 @@ def test_predicted_vs_actual():
     assert ax.collections[0].get_offsets().tolist() == [[1.0, 1.5], [2.0, 2.0], [4.0, 3.5]]
     (line,) = ax.lines
     assert tuple(line.get_xdata()) == tuple(line.get_ydata()) == ax.get_xlim() == ax.get_ylim()
-    assert ax.get_title() == "RMSE 0.4082, R² 0.893"  # sqrt(0.5 / 3), 1 - 0.5 / (14 / 3)
+    assert ax.get_title() == "3 samples: RMSE 0.4082, R² 0.893"  # sqrt(0.5 / 3), 1 - 0.5 / (14 / 3)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("actual", "predicted")
     draw(ax)
     assert viz.plot_predicted_vs_actual([2.0, 2.0], [2.0, 2.0], ax=ax) is ax
+
+
+@pytest.mark.parametrize("factor", [1e-5, 1.0, 1e4, 1e5])
+def test_prices_can_be_read_on_both_axes(factor):
+    ax = viz.plot_predicted_vs_actual(np.arange(1.0, 40.0) * factor, np.arange(2.0, 41.0) * factor)
+    across, up = ticks(ax.xaxis), ticks(ax.yaxis)
+    assert [label.get_text() for label in across] == [label.get_text() for label in up] and len(across) > 2
+    assert apart(across) and apart(up)
+    assert factor < 1e5 or all("," in label.get_text() for label in across[1:])
 
 
 @pytest.mark.parametrize("call, message", [

@@ -26,7 +26,8 @@ class EpochBar:
 
     def __init__(self, name: str, samples: int | None, done: int, silent: bool) -> None:
         form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
-        self.bar = progress(desc=name, total=samples, initial=done, disable=silent, bar_format=form)
+        later = 0.0 if "ipykernel" in sys.modules else 1e-9  # nothing is shown before there is something to tell
+        self.bar = progress(desc=name, total=samples, initial=done, disable=silent, bar_format=form, delay=later)
         self.done, self.began, self.speed = done, time.monotonic(), ""
         self.next = self.began  # when to show figures again
 
@@ -41,7 +42,8 @@ class EpochBar:
         if self.bar.disable:
             return
         now = time.monotonic()
-        self.speed = f"{(done - self.done) / max(now - self.began, 1e-9):.0f} samples/s"
+        speed = (done - self.done) / max(now - self.began, 1e-9)
+        self.speed = f"{speed:.0f} samples/s" if speed >= 1 else f"{speed:.2g} samples/s"
         if now > self.next:
             with warnings.catch_warnings():  # of metrics that a part of the epoch does not define
                 warnings.simplefilter("ignore")
@@ -53,6 +55,7 @@ class EpochBar:
     def finish(self, figures: dict[str, float]) -> None:
         """Show the figures of the whole epoch, however long the line becomes."""
         self.bar.ncols = self.bar.dynamic_ncols = None
+        self.bar.delay = 0
         self._show(figures)
 
     def _show(self, figures: dict[str, float]) -> None:

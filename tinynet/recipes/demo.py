@@ -17,7 +17,7 @@ def demo(out: Path) -> None:
     tn.manual_seed(0)
     run = Run.of("digits-cnn")
     train, test = run.load()
-    print(f"A convolutional network learns {len(train)} handwritten digits; {len(test)} others test it.",
+    print(f"A convolutional network learns {len(train):,} handwritten digits; {len(test)} others test it.",
           flush=True)
     model, history = digits_cnn.train(run, train, test)
 

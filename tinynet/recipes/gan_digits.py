@@ -101,7 +101,7 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
         if not losses:
             raise ValueError(f"there are {len(train_set):,} images to train with, no whole batch of {run.batch_size:,}")
         loss_d, loss_g = np.mean(losses, 0).tolist()
-        logs = {"discriminator": loss_d, "generator": loss_g, "score": score(judge(made(run, model, JUDGED)))}
+        logs = {"discriminator_loss": loss_d, "generator_loss": loss_g, "score": score(judge(made(run, model, JUDGED)))}
         history.append(epoch, logs)
         run.say(f"epoch {epoch + 1}/{run.epochs}: " + ", ".join(f"{name} {value:.3f}" for name, value in logs.items()))
     run.seconds = time.perf_counter() - began

@@ -104,7 +104,9 @@ def measure(run: Run, model: Any, test_set: Any) -> dict[str, float]:
     """RMSE, mean absolute error and R² of the houses that it has not seen, and a picture of them."""
     predicted, actual = run.predict(model, test_set)
     figure = run.figure(4.8, 4.8)
-    tn.viz.plot_predicted_vs_actual(actual, predicted, ax=figure.subplots())
+    ax = tn.viz.plot_predicted_vs_actual(actual, predicted, ax=figure.subplots())
+    what = run.options["target"] or "price"
+    ax.set(xlabel=f"actual {what}", ylabel=f"predicted {what}")
     run.picture("predicted", figure)
     return regression(run, model, test_set)
 

@@ -11,7 +11,7 @@ import numpy as np
 import tinynet as tn
 from tinynet.metrics import to_numpy
 from tinynet.recipes.frame import Run
-from tinynet.text import size, table
+from tinynet.text import rounded, size, table
 
 SHARES = ("accuracy", "precision", "recall", "f1")  # told in percent
 MANY = 20  # classes; of more the confusion matrix is not shown
@@ -136,7 +136,7 @@ def _label(name: str) -> str:
 
 def figure(name: str, value: float) -> str:
     """A metric: a share in percent, another number with four digits or all before the point."""
-    return f"{value:.2%}" if name in SHARES else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return f"{value:.2%}" if name in SHARES else rounded(value)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -62,8 +62,8 @@ class Box:
 
 def plot_graph(loss: Tensor, params: Any = None, path: str | os.PathLike[str] | None = None) -> Svg:
     """The graph behind a tensor as SVG: leaves (rounded) with shapes and, after backward, gradients; ops with the
-    shapes of their results; dashed, the data that ops keep for backward (until it frees them). Written to `path` too,
-    if given.
+    shapes of their results; dashed, the data that ops keep for backward (until it frees them). What needs no gradient
+    and is not kept, as an input that is only added, is not in the graph. Written to `path` too, if given.
 
     Leaves are called as in `params` (a module, or a mapping from names to tensors), or else as the variables that hold
     them where plot_graph() is called. ValueError for graphs of more boxes than can be read.
@@ -109,8 +109,9 @@ def _boxes(loss: Tensor, order: Sequence[Place], params: Any) -> dict[Any, Box]:
             for p, a in zip(place.inputs, place.args or [None] * len(place.inputs), strict=True):
                 if p is not None:
                     box.sources.append(p.node if type(p) is Pick else p)
-                elif hasattr(a, "dtype") and a.ndim:
-                    boxes.setdefault(id(a), Box("data", [data.get(id(a), "data"), _shape(a.shape)]))
+                elif hasattr(a, "dtype") and (a.ndim or id(a) in data):
+                    value = [_briefly("value", a)] if a.size == 1 else []
+                    boxes.setdefault(id(a), Box("data", [data.get(id(a), "data"), _shape(a.shape), *value]))
                     box.sources.append(id(a))
             boxes[place] = box
     return boxes

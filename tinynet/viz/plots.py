@@ -9,6 +9,7 @@ import numpy as np
 
 from tinynet.dtypes import Array
 from tinynet.metrics import r2_score, to_numpy
+from tinynet.text import rounded
 
 # Of different lightness and different dashes, so that they can be told apart printed in grey.
 TRAIN = {"color": "#9ecae1", "linewidth": 2.5, "label": "train"}
@@ -40,12 +41,11 @@ def plot_history(history: Any, quantities: str | Sequence[str] | None = None, ax
                 marker = "o" if len(values) < 3 else None
                 panel.plot(range(1, len(values) + 1), values, marker=marker, **style)
         panel.set_xlabel("epoch")
-        panel.set_ylabel(name.replace("_", " "))
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.grid(color="0.9")
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(frameon=False)
+        panel.set_ylabel({"lr": "learning rate", "r2_score": "R²"}.get(name, name.replace("_", " ")))
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        _frame(panel)
+        if f"val_{name}" in curves:
+            panel.legend(frameon=False)
     return axes
 
 
@@ -67,12 +67,15 @@ def plot_confusion(matrix: Any, labels: Sequence[Any] | None = None, ax: Any = N
     total = counts.sum(axis=1, keepdims=True)
     share = counts / np.where(total == 0, 1, total)
     panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    form = ".0f" if (counts == np.round(counts)).all() else ".2f"
     for row in range(n):
         for column in range(n):
-            if counts[row, column]:
-                panel.text(column, row, _short(counts[row, column]), ha="center", va="center",
+            text = format(counts[row, column], form)
+            if float(text):
+                panel.text(column, row, text, ha="center", va="center",
                            color="white" if share[row, column] > 0.7 else "black")
-    panel.set_xticks(range(n), names, rotation=45 if max(map(len, names)) > 3 else 0)
+    slant: dict[str, Any] = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"}
+    panel.set_xticks(range(n), names, **(slant if max(map(len, names)) > 3 else {}))
     panel.set_yticks(range(n), names)
     panel.set_xticks(np.arange(0.5, n - 1), minor=True)
     panel.set_yticks(np.arange(0.5, n - 1), minor=True)
@@ -101,13 +104,14 @@ def plot_images(images: Any, titles: Sequence[Any] | None = None, columns: int =
     if titles is not None and len(titles) != len(pictures):
         raise ValueError(f"{len(titles)} titles for {len(pictures)} images")
     axes = _panels(ax, len(pictures), (1.1, 1.3), columns)
+    longest = max(map(len, map(str, titles or [""])))
     for k, (panel, picture) in enumerate(zip(axes, pictures, strict=True)):
         pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
         panel.imshow(pixels, cmap="gray_r", interpolation="nearest")
         panel.set_xticks([])
         panel.set_yticks([])
         if titles is not None:
-            panel.set_title(str(titles[k]), fontsize=9)
+            panel.set_title(str(titles[k]), fontsize=9 if longest < 14 else 126 / longest)  # as wide as the image
     return axes
 
 
@@ -135,17 +139,17 @@ def plot_filters(weight: Any, columns: int = 8, ax: Any = None) -> Any:
     across = min(columns, n) if in_rows else channels
     down = -(-len(tiles) // across)
     mosaic, rows, columns_at = _mosaic(tiles, across, down)
-    (panel,) = _panels(ax, 1, (6.0, min(6.0 * mosaic.shape[0] / mosaic.shape[1] + 0.8, 12.0)))
+    (panel,) = _panels(ax, 1, (6.0, min(5.0 * mosaic.shape[0] / mosaic.shape[1] + 0.8, 12.0)))
     shown = panel.imshow(mosaic, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
     _number(panel.set_xticks, columns_at, 0 if in_rows else 1)
     _number(panel.set_yticks, rows, across if in_rows else 1)
     panel.set_xlabel("" if in_rows else "input channel")
     panel.set_ylabel("number of the first filter" if in_rows else "filter")
     panel.tick_params(length=0)
-    panel.set_title(f"{n} filters of {channels} × {h} × {w}", fontsize=10)
+    panel.set_title(f"{n} filter{'s' * (n > 1)} of {channels} × {h} × {w}", fontsize=10)
     panel.spines[:].set_visible(False)
     if channels != 3:
-        panel.figure.colorbar(shown, ax=panel, shrink=0.8, label="weight")
+        panel.figure.colorbar(shown, ax=panel, fraction=0.05, aspect=30, label="weight")
     return panel
 
 
@@ -184,14 +188,15 @@ def plot_predicted_vs_actual(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
     room = 0.04 * (high - low) or 1.0
     limits = low - room, high + room
+    faint = float(np.clip(10 / len(actual) ** 0.5, 0.1, 0.9))  # where many lie on one another
+    panel.scatter(actual, predicted, s=14, alpha=faint, color="#08306b", linewidths=0)
     panel.plot(limits, limits, color="#b5651d", linewidth=1.2, linestyle="--", label="predicted = actual")
-    panel.scatter(actual, predicted, s=14, alpha=0.5 if len(actual) > 100 else 0.9, color="#08306b", linewidths=0,
-                  label=f"{len(actual):,} samples", zorder=2)
-    panel.set(xlim=limits, ylim=limits, xlabel="actual", ylabel="predicted")
-    panel.set_title(f"RMSE {rmse:.4g}, R² {r2:.3f}", fontsize=10)
-    panel.grid(color="0.9")
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    panel.set(xlim=limits, ylim=limits, xlabel="actual", ylabel="predicted", aspect="equal")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.get_major_locator().set_params(nbins=5)
+        axis.set_major_formatter(lambda value, _: rounded(value))
+    panel.set_title(f"{len(actual):,} samples: RMSE {rounded(rmse)}, R² {r2:.3f}", fontsize=10)
+    _frame(panel)
     panel.legend(frameon=False, loc="upper left")
     return panel
 
@@ -214,5 +219,8 @@ def _panels(ax: Any, n: int, size: tuple[float, float], columns: int = 4) -> Arr
     return axes.ravel()[:n]
 
 
-def _short(value: Any) -> str:
-    return str(value) if isinstance(value, np.integer) else f"{value:.2g}"
+def _frame(panel: Any) -> None:
+    """A light grid behind, and no box around."""
+    panel.grid(color="0.9")
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
