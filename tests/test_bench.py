@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -40,9 +41,30 @@ def test_the_table():
         ],
     }
     text = bench.markdown(report)
-    assert "| mlp | step | 1.000 / 2.000 | 3.000 / 4.000 | 3.00 (2.00) | 3.00 (2.00) |" in text
+    assert "| mlp | step | 1.000 / 2.000 | 3.000 / 4.000 | 3.00 (2.00) | 3.00 (2.00) |  /  |" in text
     assert "lstm (step), tinynet: ouch" in text and "Geometric mean over PyTorch's default layout: 3.00" in text
     assert "100 GFLOP/s" in text and "12.3 GB/s" in text and "a processor, 1 threads" in text
+
+
+def test_growth_is_the_slope_of_the_logarithms():
+    times = {10: 1.0, 100: 30.0, 1000: 1000.0}
+    rows = [{"case": f"batch-{n}", "what": "step", "tinynet": {"min_ms": ms}} for n, ms in times.items()]
+    report = {"sizes": {"batch": tuple(times), "depth": (1, 2)}, "sides": ["tinynet", "torch"], "rows": rows}
+    assert bench.growth(report)[3:] == ["- tinynet: a step takes time as batch^1.50, from 10 to 1000"]
+    assert bench.growth(report | {"rows": rows[1:]}) == []
+
+
+@pytest.mark.parametrize("side", ["autograd", "tinygrad"])
+def test_the_other_libraries(side, monkeypatch):
+    pytest.importorskip(side)
+    monkeypatch.syspath_prepend(bench.CASES)
+    others = importlib.import_module("others")
+    for what in ("step", "forward"):
+        run = others.build(side, "mlp", what)
+        run()
+        run()
+    with pytest.raises(LookupError, match="networks of separate layers"):
+        others.build(side, "gpt", "step")
 
 
 def test_a_run(capsys, tmp_path):
@@ -54,6 +76,7 @@ def test_a_run(capsys, tmp_path):
     (line,) = report["rows"]
     for side in sides.split(","):
         assert 0 < line[side]["min_ms"] <= line[side]["median_ms"] and line[side]["repeats"] >= 3
+        assert 20 < line[side]["peak_mb"] < 4000
     assert "| tiny | step |" in (tmp_path / "t.md").read_text()
 
 
@@ -75,6 +98,29 @@ def test_a_side_that_fails_is_reported(capsys, monkeypatch, tmp_path):
     assert "| failed |" in out and "tiny (step), tinynet: tinynet: OSError: no such luck" in out
 
 
+def test_a_side_that_fails_later_is_reported_and_the_others_go_on(monkeypatch):
+    class Side:
+        def __init__(self, side, case, what, threads, device):
+            self.side, self.seconds, self.turns, self.peak_mb = side, [], 0, 1.0
+            self.ready = {"import_s": 0.1, "start_to_first_s": 0.2}
+
+        def run(self, times):
+            self.turns += 1
+            if self.side == "torch" and self.turns == 2:
+                raise RuntimeError("torch: out of memory")
+            return [0.1] * times
+
+        def close(self):
+            closed.append(self.side)
+
+    closed = []
+    monkeypatch.setattr(bench, "Side", Side)
+    monkeypatch.setattr(bench, "REST", 0)
+    found = bench.compare("mlp", "step", ["torch", "tinynet"], 1, rounds=2)
+    assert found["torch"] == {"error": "torch: out of memory"} and found["tinynet"]["repeats"] == 6
+    assert closed == ["torch", "tinynet"]
+
+
 def test_what_is_not_there(capsys, monkeypatch):
     assert main(["bench", "tiny", "--sides", "torch,flame"]) == 1
     assert "no side called flame; choose from tinynet, torch" in capsys.readouterr().err
@@ -86,7 +132,7 @@ def test_what_is_not_there(capsys, monkeypatch):
 
 
 # ---- on a GPU
-ROOF = {"sgemm_gflops": 1000.0, "copy_gb_s": 100.0}
+ROOF = {"sgemm_gflops": 1000.0, "tf32_gflops": 8000.0, "copy_gb_s": 100.0}
 
 
 def test_the_floor():
@@ -95,21 +141,24 @@ def test_the_floor():
     assert bench.floor_ms({"case": "maxpool", "what": "forward", "work": bytes_}, ROOF) == pytest.approx(10)
     assert bench.floor_ms({"case": "mlp", "what": "forward", "work": products}, ROOF) == pytest.approx(20)
     assert bench.floor_ms({"case": "mlp", "what": "step", "work": products}, ROOF) == pytest.approx(60)
+    assert bench.floor_ms({"case": "mlp", "what": "step", "work": products}, ROOF, "torch-tf32") == pytest.approx(7.5)
     assert bench.floor_ms({"case": "adam-1e6", "what": "step", "work": (0, 0, 10**6)}, ROOF) == pytest.approx(0.28)
     assert bench.floor_ms({"case": "lstm", "what": "step"}, ROOF) is None
 
 
 def test_the_table_of_a_gpu():
-    sides = ["tinynet", "tinynet-graph", "torch", "torch-graph"]
+    sides = ["tinynet", "tinynet-graph", "torch", "torch-graph", "torch-tf32"]
     rows = [
         row(tinynet=(1.0, 2.0), tinynet_graph=(0.1, 0.5), torch=(3.0, 4.0))
-        | {"work": (10**8, 0, 0), "what": "forward", "torch-graph": {"error": "it cannot be recorded"}},
+        | {"work": (10**8, 2 * 10**9, 0), "what": "forward", "torch-graph": {"error": "it cannot be recorded"},
+           "torch-tf32": {"median_ms": 2.0}},
         {"case": "lstm", "what": "step", "torch": {"error": "no torch here"}},
     ]
     where = {**bench.machine(1), "card": "a card", "driver": "570", "cupy": "14.2"}
     text = bench.gpu_markdown({"machine": where, "sides": sides, "roofline": ROOF, "rows": rows})
-    assert "| mlp | forward | 1.0000 | 2.0000 (2.0) | 0.5000 (0.5) | 4.0000 (4.0) | not measured |" in text
-    assert "| lstm | step |  | not measured | not measured | not measured | not measured |" in text
+    assert "| mlp | forward | 2.0000 | 2.0000 (1.0) | 0.5000 (0.2) | 4.0000 (2.0) | not measured | 2.0000 (2.0)" in text
+    assert "| lstm | step |  " + "| not measured " * 5 in text
+    assert "reaches 1000 GFLOP/s (cuBLAS, float32; with TF32 8000) and copies 100 GB/s" in text
     assert "torch takes 8.00 times as long as tinynet-graph, as a geometric mean of 1 rows" in text
     assert "tinynet-graph beside torch-graph: not measured." in text and "a card; driver 570" in text
     assert "lstm (step), torch: no torch here" in text and "mlp (forward), torch-graph: it cannot be recorded" in text

@@ -18,6 +18,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -31,12 +32,13 @@ from tinynet.files import whole_file
 from tinynet.nvidia.library import obstacle
 
 CASES = Path(__file__).parents[1] / "tests" / "bench"
-SIDES = ("tinynet", "torch", "torch-channels-last", "tinynet-reference")
+SIDES = ("tinynet", "torch", "torch-channels-last", "tinynet-reference", "autograd", "tinygrad")
 ON_GPU = ("tinynet", "tinynet-graph", "tinynet-tf32", "torch", "torch-graph", "torch-compile", "torch-tf32",
           "torch-channels-last", "tinynet-reference")
 REST = 0.15  # seconds between turns: the threads of the side before may still be spinning
 TURN = 0.25  # about the seconds of a turn
 NOT_MEASURED = "not measured"
+LARGE = 8192  # rows and columns of the matrices that a GPU is measured by
 
 
 def cases() -> ModuleType:
@@ -61,15 +63,19 @@ class Side:
         self.seconds: list[float] = []
         command = [sys.executable, str(CASES / "worker.py"), side, case, what, str(threads), device]
         threads_everywhere = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        errors, name = tempfile.mkstemp()  # no pipe: the process would wait for ever when that is full
+        self.said = Path(name)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                         text=True, env=os.environ | threads_everywhere)
+        os.close(errors)
         self.ready = self._answer()
 
     def _answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
-            _, errors = self.process.communicate()
-            said = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
+            self.process.communicate()
+            said = (self.said.read_text().strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
+            self.said.unlink()
             raise RuntimeError(f"{self.side}: {said}")
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -87,6 +93,7 @@ class Side:
     def close(self) -> None:
         """End the process."""
         self.process.communicate()
+        self.said.unlink(missing_ok=True)
 
 
 def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: int = 7,
@@ -99,16 +106,23 @@ def compare(case: str, what: str, sides: Sequence[str], threads: int, rounds: in
             running.append(Side(name, case, what, threads, device))
         except RuntimeError as e:
             row[name] = {"error": str(e)}
+
+    def timed(side: Side, times: int) -> list[float]:
+        time.sleep(REST)
+        try:
+            return side.run(times)
+        except (RuntimeError, OSError) as e:  # the others go on
+            row[side.side] = {"error": str(e)}
+            running.remove(side)
+            side.close()
+            return []
+
     try:
-        repeats = {}
-        for side in running:
-            time.sleep(REST)
-            warm = side.run(3)
-            repeats[side] = max(3, min(2000, int(TURN / max(min(warm), 1e-7))))
+        repeats = {side: max(3, min(2000, int(TURN / max(min(warm), 1e-7)))) for side in [*running]
+                   if (warm := timed(side, 3))}
         for _ in range(rounds):
-            for side in running:
-                time.sleep(REST)
-                side.seconds += side.run(repeats[side])
+            for side in [*running]:
+                side.seconds += timed(side, repeats[side])
     finally:
         for side in running:
             side.close()
@@ -146,7 +160,9 @@ def roofline() -> dict[str, float]:
 
 
 def roofline_of_gpu() -> dict[str, float]:
-    """What the card can do: GFLOP/s of cuBLAS's float32 matrix product, GB/s of a copy (read and written)."""
+    """What the card can do: GFLOP/s of cuBLAS's float32 matrix product, in fp32 and in TF32; GB/s of a copy (read and
+    written)."""
+    from tinynet.cuda.precision import tell
     from tinynet.nvidia import library
 
     xp = library.cupy()
@@ -162,22 +178,26 @@ def roofline_of_gpu() -> dict[str, float]:
             spent.append(xp.cuda.get_elapsed_time(begin, end) / 1e3)
         return statistics.median(spent[3:])  # the first are its warm-up
 
-    a, b = (xp.asarray(np.random.default_rng(k).standard_normal((8192, 8192), "float32")) for k in range(2))
-    product = seconds(lambda: xp.matmul(a, b))
+    a, b = (xp.asarray(np.random.default_rng(k).standard_normal((LARGE, LARGE), "float32")) for k in range(2))
+    speed = {}
+    for precision in ("tf32", "fp32"):
+        tell(precision, xp)
+        speed[precision] = 2 * LARGE**3 / seconds(lambda: xp.matmul(a, b)) / 1e9
     copy = seconds(lambda: xp.copyto(b, a))
-    return {"sgemm_gflops": 2 * len(a) ** 3 / product / 1e9, "copy_gb_s": 2 * a.nbytes / copy / 1e9}
+    return {"sgemm_gflops": speed["fp32"], "tf32_gflops": speed["tf32"], "copy_gb_s": 2 * a.nbytes / copy / 1e9}
 
 
-def floor_ms(row: dict[str, Any], roof: dict[str, float]) -> float | None:
-    """The least that a case could take if its layers were computed one by one in fp32: its bytes at the speed of a
-    copy, or its operations at that of a product. A backward is taken to be two forwards; Adam reads and writes 7
-    numbers a parameter."""
+def floor_ms(row: dict[str, Any], roof: dict[str, float], side: str = "") -> float | None:
+    """The least that a case could take if its layers were computed one by one, in the precision of a side: its bytes at
+    the speed of a copy, or its operations at that of a product. A backward is taken to be two forwards; Adam reads and
+    writes 7 numbers a parameter."""
     if "work" not in row:
         return None
     count, operations, parameters = row["work"]
     times = 3 if row["what"] == "step" else 1
     moved = times * count + (28 * parameters if row["what"] == "step" else 0)
-    return max(moved / roof["copy_gb_s"], times * operations / roof["sgemm_gflops"]) / 1e6
+    reached = roof["tf32_gflops" if side.endswith("tf32") else "sgemm_gflops"]
+    return max(moved / roof["copy_gb_s"], times * operations / reached) / 1e6
 
 
 def best(run: Any, seconds: float = 1.0) -> float:
@@ -232,8 +252,9 @@ def markdown(report: dict[str, Any]) -> str:
                  f"copies {roof['copy_gb_s']:.1f} GB/s.\n")
     lines.append("Milliseconds, least / median. × is PyTorch's time over ours, by the least (by the median): in its "
                  "default layout, and in the better of its layouts.\n")
-    lines.append("| case | what | " + " | ".join(sides) + " | × default | × better |")
-    lines.append("|---|---|" + "---:|" * (len(sides) + 2))
+    lines.append("MB: the most memory that the process has had, with all that it has imported, ours / PyTorch's.\n")
+    lines.append("| case | what | " + " | ".join(sides) + " | × default | × better | MB |")
+    lines.append("|---|---|" + "---:|" * (len(sides) + 3))
     for row in report["rows"]:
         cells = [row["case"], row["what"]]
         for side in sides:
@@ -241,7 +262,10 @@ def markdown(report: dict[str, Any]) -> str:
             cells.append(f"{t['min_ms']:.3f} / {t['median_ms']:.3f}" if "min_ms" in t else "failed" if t else "")
         r = ratios(row)
         cells += [f"{r[f'{k}_min']:.2f} ({r[f'{k}_median']:.2f})" if r else "" for k in ("default", "better")]
+        memory = [row.get(side, {}).get("peak_mb") for side in ("tinynet", "torch")]
+        cells.append(" / ".join("" if mb is None else f"{mb:.0f}" for mb in memory))
         lines.append("| " + " | ".join(cells) + " |")
+    lines += growth(report)
     mean = geometric_mean(ratios(row).get("default_min") for row in report["rows"])
     if mean:
         lines.append(f"\nGeometric mean over PyTorch's default layout: {mean:.2f}")
@@ -250,23 +274,40 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines + (["\nFailed:", *failed] if failed else []))
 
 
+def growth(report: dict[str, Any]) -> list[str]:
+    """For each size that was varied, the exponent p of size^p with which the least times grow, fitted to their
+    logarithms."""
+    lines = []
+    for what, sizes in report.get("sizes", {}).items():
+        for side in report["sides"]:
+            times = {row["case"]: row[side]["min_ms"] for row in report["rows"] if row["what"] == "step"
+                     and "min_ms" in row.get(side, {})}
+            if all(f"{what}-{size}" in times for size in sizes):
+                logs = [math.log(times[f"{what}-{size}"]) for size in sizes]
+                p = statistics.linear_regression([math.log(size) for size in sizes], logs).slope
+                lines.append(f"- {side}: a step takes time as {what}^{p:.2f}, from {sizes[0]} to {sizes[-1]}")
+    return ["", "Growth, of the least times:", "", *lines] if lines else []
+
+
 def gpu_markdown(report: dict[str, Any]) -> str:
     """The report of a GPU as a table to read."""
     where, sides, roof = report["machine"], report["sides"], report["roofline"]
     versions = ", ".join(f"{name} {where[name]}" for name in ("python", "numpy", "cupy", "torch"))
     lines = [f"{where['card']}; driver {where['driver']}; {versions}; {where['date']}.",
-             f"\nThis card reaches {roof['sgemm_gflops']:.0f} GFLOP/s (cuBLAS, float32 without TF32) and copies "
-             f"{roof['copy_gb_s']:.0f} GB/s: the floor is a case's operations, or its bytes, at these speeds.\n",
-             "Milliseconds by CUDA events, median; in brackets how many times as long as the floor. Data are random, "
-             "and results were compared with the CPU's before. float32; TF32 where the side's name says so; torch is "
-             "PyTorch with cuBLAS and cuDNN, eager.\n",
+             f"\nThis card reaches {roof['sgemm_gflops']:.0f} GFLOP/s (cuBLAS, float32; with TF32 "
+             f"{roof['tf32_gflops']:.0f}) and copies {roof['copy_gb_s']:.0f} GB/s: the floor is a case's operations, "
+             "or its bytes, at these speeds.\n",
+             "Milliseconds by CUDA events, median; in brackets how many times as long as the floor, for TF32 as the "
+             "floor with TF32. Data are random, and results were compared with the CPU's before, in memory that had "
+             "been filled with NaN. float32; TF32 where the side's name says so; torch is PyTorch with cuBLAS and "
+             "cuDNN, eager.\n",
              "| case | what | floor | " + " | ".join(sides) + " |", "|---|---|---:|" + "---:|" * len(sides)]
     for row in report["rows"]:
         floor = floor_ms(row, roof)
         cells = [row["case"], row["what"], f"{floor:.4f}" if floor else ""]
         for side in sides:
-            t = row.get(side, {}).get("median_ms")
-            cells.append(NOT_MEASURED if t is None else f"{t:.4f}" + (f" ({t / floor:.1f})" if floor else ""))
+            t, least = row.get(side, {}).get("median_ms"), floor_ms(row, roof, side)
+            cells.append(NOT_MEASURED if t is None else f"{t:.4f}" + (f" ({t / least:.1f})" if least else ""))
         lines.append("| " + " | ".join(cells) + " |")
     for ours, theirs in (("tinynet", "torch"), ("tinynet-graph", "torch"), ("tinynet-graph", "torch-graph"),
                          ("tinynet-graph", "torch-compile"), ("tinynet-tf32", "torch-tf32")):
@@ -296,15 +337,18 @@ def run(names: Sequence[str], sides: Sequence[str] | None, threads: int, rounds:
         raise RuntimeError(f"there is no GPU to measure: {missing.what} ({missing.command})")
     module, table = cases(), gpu_markdown if on_gpu else markdown
     groups = {"networks": module.NETWORKS, "overhead": module.OVERHEAD, "untuned": module.UNTUNED,
-              "kernels": module.KERNELS + module.ON_GPU * on_gpu, "all": module.EVERYTHING + module.ON_GPU * on_gpu}
+              "kernels": module.KERNELS + module.ON_GPU * on_gpu, "growth": module.GROWTH,
+              "all": module.EVERYTHING + module.ON_GPU * on_gpu}
     chosen = [case for name in names or ["networks"] for case in groups.get(name, (name,))]
     if unknown := [case for case in chosen if case not in groups["all"]]:
         raise ValueError(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *groups['all']])}")
     report: dict[str, Any] = {"machine": machine(threads) | (card() if on_gpu else {}), "sides": list(sides),
-                              "roofline": roofline_of_gpu() if on_gpu else roofline(), "rows": []}
+                              "roofline": roofline_of_gpu() if on_gpu else roofline(), "sizes": module.SIZES,
+                              "rows": []}
+    steps_only = (*module.OVERHEAD, *module.GROWTH, "adam-1e6")
     for case in chosen:
         for what in ("step", "forward"):
-            if (what == "forward" and case in (*module.OVERHEAD, "adam-1e6")) or (what == "step" and "sgemm" in case):
+            if (what == "forward" and case in steps_only) or (what == "step" and "sgemm" in case):
                 continue
             print(f"{case} {what} …", end=" ", flush=True, file=sys.stderr)
             flat = case in module.FLAT

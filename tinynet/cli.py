@@ -92,11 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     bench = _command(commands, "bench", _bench, "time training steps beside PyTorch's, alternating",
                      "tinynet bench", "tinynet bench mnist2 cifar --threads 1", "tinynet bench all --out results")
     bench.add_argument("cases", nargs="*", metavar="CASE",
-                       help="cases, or groups of them: networks (default), overhead, untuned, kernels, all")
+                       help="cases, or groups of them: networks (default), overhead, untuned, kernels, growth, all")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
     bench.add_argument("--sides", type=lambda text: text.split(","), metavar="A,B",
                        help="who is timed (default: tinynet,torch,torch-channels-last, on a GPU also -graph, -tf32 and "
-                            "-compile; there is also tinynet-reference)")
+                            "-compile; there are also tinynet-reference, autograd and "
+                            "tinygrad)")
     bench.add_argument("--threads", type=_positive(int), default=os.cpu_count(), metavar="N",
                        help="threads of each side (default: %(default)s)")
     bench.add_argument("--rounds", type=_positive(int), default=7, metavar="N",

@@ -36,9 +36,12 @@ KERNELS = (
 )  # fmt: skip
 ON_GPU = ("sgemm-4096", "sgemm-8192", "conv-128-128-k3-s1-28")  # large enough for one alone
 GPU_BATCH = {"mlp": 64, "mnist1": 128, "mnist2": 128, "cifar": 256, "img224": 32, "resnet20": 128, "layers": 128}
-EVERYTHING = (*NETWORKS, *OVERHEAD, *UNTUNED, *KERNELS)
+# How the time of a step grows: with the batch, the width and the depth of an MLP, and with the length of a GPT's text.
+SIZES = {"batch": (64, 256, 1024), "width": (128, 512, 2048), "depth": (2, 8, 32), "length": (16, 64, 256)}
+GROWTH = tuple(f"{what}-{size}" for what, sizes in SIZES.items() for size in sizes)
+EVERYTHING = (*NETWORKS, *OVERHEAD, *UNTUNED, *KERNELS, *GROWTH)
 # Where there are no images there is one layout only.
-FLAT = ("mlp", "lstm", "gpt", *OVERHEAD, *KERNELS[:6], "layernorm", "softmax-ce", "adam-1e6")
+FLAT = ("mlp", "lstm", "gpt", *OVERHEAD, *KERNELS[:6], "layernorm", "softmax-ce", "adam-1e6", *GROWTH)
 
 
 def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = False, device: str = "cpu",
@@ -117,12 +120,19 @@ def build(torch: Any, name: str, channels_last: bool = False, gpu_sizes: bool = 
     if name == "resnet20":
         n = batch(name, 32)
         return classifier(resnet20(torch), images(n, 3, 32, 32), labels(n, 10))
-    if name in ("lstm", "gpt"):
-        model = placed({"lstm": language_lstm, "gpt": small_gpt}[name](torch))
+    if name in ("lstm", "gpt") or name.startswith("length-"):
+        length = int(name.partition("-")[2] or 64)
+        model = placed(language_lstm(torch) if name == "lstm" else small_gpt(torch, length))
         run = compiled(model)
-        tokens, after = labels(32 * 64, 65).reshape(32, 64), labels(32 * 64, 65)
+        tokens, after = labels(32 * length, 65).reshape(32, length), labels(32 * length, 65)
         loss = nn.CrossEntropyLoss()
         return training(model, lambda: loss(run(tokens).reshape(-1, 65), after), lambda: run(tokens))
+    if name in GROWTH:
+        what, _, size = name.partition("-")
+        n, width, depth = ({"batch": 64, "width": 128, "depth": 2} | {what: int(size)}).values()
+        inner = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]
+        model = nn.Sequential(nn.Linear(784, width), nn.ReLU(), *inner, nn.Linear(width, 10))
+        return classifier(model, images(n, 784), labels(n, 10))
     if name == "tiny":
         model = placed(nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1)))
         x, y, mse, run = images(100, 2), images(100, 1), nn.MSELoss(), compiled(model)
@@ -284,8 +294,8 @@ def language_lstm(torch: Any) -> Any:
     return Model()
 
 
-def small_gpt(torch: Any) -> Any:
-    """A character GPT: 2 layers, d 64, 4 heads, 64 positions (Radford et al. 2019, in small)."""
+def small_gpt(torch: Any, length: int) -> Any:
+    """A character GPT: 2 layers, d 64, 4 heads, so many positions (Radford et al. 2019, in small)."""
     nn, functional = torch.nn, torch.nn.functional
 
     class Block(nn.Module):  # type: ignore[misc]
@@ -309,7 +319,7 @@ def small_gpt(torch: Any) -> Any:
     class GPT(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.token, self.position = nn.Embedding(65, 64), nn.Embedding(64, 64)
+            self.token, self.position = nn.Embedding(65, 64), nn.Embedding(length, 64)
             self.blocks = nn.Sequential(Block(64, 4), Block(64, 4))
             self.norm, self.head = nn.LayerNorm(64), nn.Linear(64, 65, bias=False)
 

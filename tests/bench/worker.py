@@ -6,12 +6,13 @@ It prints a line of JSON when it is ready (seconds to import, seconds of the fir
 its input; for each it runs the case so many times and prints the seconds of each.
 
 On a GPU the seconds are those between two events of its own, and before anything is timed the case's result is compared
-with that of the same library on the CPU: the memory that it will get was filled with NaN.
+with that of the same library on the CPU: the memory that it gets was filled with NaN.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import time
@@ -22,15 +23,22 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the cases, and this clone's tinynet
 START = time.perf_counter()
+OTHERS = ("autograd", "tinygrad")
 
 
 def peak_mb() -> float:
-    """The most memory this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
+    """The most memory this process has had, in MB. (getrusage may tell that of the process that started this one.)"""
+    status = Path("/proc/self/status")
+    told = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if told:
+        return int(told[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
 
 
 def library(side: str, threads: int) -> tuple[Any, dict[str, Any]]:
     """The library of a side, set to so many threads, and what else its cases are built with."""
+    if side in OTHERS:
+        return None, {}
     if side.startswith("torch"):
         import torch
 
@@ -47,10 +55,14 @@ def library(side: str, threads: int) -> tuple[Any, dict[str, Any]]:
 def main() -> None:
     side, case, what, threads, device = sys.argv[1:]
     torch, options = library(side, int(threads))
-    imported, base_mb = time.perf_counter() - START, resident_mb()
+    imported = time.perf_counter() - START
     from cases import build
 
-    if device == "cuda":
+    if side in OTHERS:
+        import others
+
+        run, begun, work, clock = others.build(side, case, what), time.perf_counter(), (0, 0, 0), processor_clock
+    elif device == "cuda":
         run, begun, work = on_gpu(torch, side, case, what, options)
         clock = gpu_clock(torch)
     else:
@@ -61,7 +73,7 @@ def main() -> None:
     ready = {"import_s": imported, "first_s": first, "start_to_first_s": time.perf_counter() - START, "work": work}
     print(json.dumps(ready), flush=True)
     for line in sys.stdin:
-        print(json.dumps({"seconds": clock(run, int(line)), "peak_mb": peak_mb() - base_mb}), flush=True)
+        print(json.dumps({"seconds": clock(run, int(line)), "peak_mb": peak_mb()}), flush=True)
 
 
 def processor_clock(run: Callable[[], Any], times: int) -> list[float]:
@@ -76,6 +88,9 @@ def processor_clock(run: Callable[[], Any], times: int) -> list[float]:
 
 # ---- on a GPU
 CLOSE = {"fp32": 1e-3, "tf32": 2e-2}  # of a result and the CPU's, in units of the largest number
+RUNS = 5  # are compared with the CPU's: a step to be recorded is that at the third or the fourth
+WARM_UP = 3  # calls before PyTorch's is
+POISONED = (2**27, *[2**k for k in (6, 10, 14, 18, 22) for _ in range(8)])  # numbers of the blocks that are filled
 
 
 def gpu_clock(torch: Any) -> Callable[[Callable[[], Any], int], list[float]]:
@@ -111,61 +126,65 @@ def on_gpu(torch: Any, side: str, case: str, what: str,
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = True
     else:
-        from tinynet.kernels.cuda import choice
-
-        choice.set_precision(precision)
-    expected = results(getattr(build(torch, case, **options), what))
+        torch.set_precision(precision)
+    on_cpu = getattr(build(torch, case, **options), what)
+    # of a training the losses one after the other, so that a wrong gradient shows; a forward is always the same
+    expected = [array_of(on_cpu()) for _ in range(RUNS if what == "step" else 1)]
     if side == "torch-compile":
         options["compile"] = torch.compile
     if side == "torch-graph":
         options["capturable"] = True
     built = build(torch, case, device="cuda", **options)
     run = getattr(built, what)
-    torch.full((2**28,), float("nan"), device="cuda")  # 1 GiB, which goes back to the pool that outputs come from
     begun = time.perf_counter()
     if side == "tinynet-graph":
         run = torch.cuda.Graph(run)
     if side == "torch-graph":
-        run = recorded(torch, run)
-    for k, (want, got) in enumerate(zip(expected, results(run, len(expected)), strict=True)):
+        run = Recorded(torch, run)
+    for k in range(RUNS):
+        poison(torch, run)
+        got, want = array_of(run()), expected[min(k, len(expected) - 1)]
         worst, size = abs(got - want).max(), abs(want).max()
         if not worst <= CLOSE[precision] * size:  # a NaN is not
             raise RuntimeError(f"result {k} is off by {worst:.2g}, of {size:.2g}: it is not timed")
     return run, begun, built.work
 
 
-def results(run: Callable[[], Any], times: int = 4) -> list[Any]:
-    """What the first runs return, as NumPy's arrays: of a training the losses, so that a wrong gradient shows."""
-    return [run().detach().cpu().numpy().astype("float64") for _ in range(times)]
+def array_of(result: Any) -> Any:
+    """A tensor, as an array of NumPy's."""
+    return result.detach().cpu().numpy().astype("float64")
 
 
-def recorded(torch: Any, run: Callable[[], Any]) -> Callable[[], Any]:
+def poison(torch: Any, run: Any) -> None:
+    """Fill with NaN what results are written to: memory that goes back to the pool from which they get theirs, and the
+    result of a recorded step, which has its own. (Not parameters that a step returns: they are read, too.)"""
+    blocks = [torch.full((size,), float("nan"), device="cuda") for size in POISONED]
+    del blocks
+    out = run.out if isinstance(run, Recorded) else getattr(getattr(run, "_recording", None), "out", None)
+    if out is not None and not (out.is_leaf and out.requires_grad):
+        out.detach().fill_(float("nan"))
+
+
+class Recorded:
     """PyTorch's own CUDA graph: its first calls run as they are, as tinynet's do."""
-    calls: list[Any] = []
-    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
 
-    def replay() -> Any:
-        if len(calls) < 3:
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                calls.append(run())
-            torch.cuda.current_stream().wait_stream(side)
-            return calls[-1]
-        if len(calls) == 3:
-            with torch.cuda.graph(graph):
-                calls.append(run())
-        graph.replay()
-        return calls[3]
+    def __init__(self, torch: Any, run: Callable[[], Any]) -> None:
+        self.torch, self.run, self.calls = torch, run, 0
+        self.graph, self.side, self.out = torch.cuda.CUDAGraph(), torch.cuda.Stream(), None
 
-    return replay
-
-
-def resident_mb() -> float:
-    """The memory this process has now, in MB, where the system says; else the most it has had."""
-    statm = Path("/proc/self/statm")
-    if not statm.exists():
-        return peak_mb()
-    return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+    def __call__(self) -> Any:
+        cuda, self.calls = self.torch.cuda, self.calls + 1
+        if self.calls <= WARM_UP:
+            self.side.wait_stream(cuda.current_stream())
+            with cuda.stream(self.side):
+                first = self.run()
+            cuda.current_stream().wait_stream(self.side)
+            return first
+        if self.calls == WARM_UP + 1:
+            with cuda.graph(self.graph):
+                self.out = self.run()
+        self.graph.replay()
+        return self.out
 
 
 if __name__ == "__main__":
