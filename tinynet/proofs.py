@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.autograd.gradcheck import GradcheckResult, gradcheck, gradgradcheck
+from tinynet.data.preprocessing import nearest
 from tinynet.device import CPU
 from tinynet.drawing import (
     Call,
@@ -143,8 +144,10 @@ PROOFS: dict[str, Callable[[Drawer], Call]] = {
     "avg_pool2d": avg_pool2d, "avg_pool2d_grad": avg_pool2d_grad,
     "adaptive_sum": lambda d: call(d.normal(2, d.pick(1, 5), d.pick(1, 5)), size=(d.pick(1, 5), d.pick(1, 5))),
     "cross_entropy": cross_entropy, "cross_entropy_grad": cross_entropy_grad,
+    "mean_square": lambda d: call(d.normal(2, 3), d.normal(2, 3)),
     "label_loss": lambda d: call(d.normal(2, 3, n := d.pick(1, 2)), d.ints(3, 2, n)),
     "label_loss_grad": lambda d: call(d.normal(), d.normal(2, 3, n := d.pick(1, 2)), d.ints(3, 2, n)),
+    "dropped": lambda d: call(d.normal(3, 2), d.between(0, 1, 3, d.pick(1, 2)), p=d.of(0.5, 1.0)),
     "lstm_cell": lambda d: call(d.normal(2, 12), d.normal(2, 12), d.normal(2, 3)),
     "gru_cell": lambda d: call(d.normal(2, 9), d.normal(2, 9), d.normal(2, 3)),
     "lstm": sequence(4, 2), "gru": sequence(3, 1), "rnn": rnn,
@@ -287,8 +290,9 @@ def main(names: Sequence[str] | None = None, json: bool = False) -> int:
     for a name that is no op's."""
     unknown = [name for name in names or () if name not in PRIMITIVES]
     if unknown:
-        known = ", ".join(sorted(PRIMITIVES))
-        print(f"no op is called {', '.join(unknown)}; there are {known}", file=sys.stderr)
+        known = sorted(PRIMITIVES)
+        wrong = ", ".join(name + nearest(name, known) for name in unknown)
+        print(f"tinynet: error: no op is called {wrong}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     if json:
         rows = prove_all(names)

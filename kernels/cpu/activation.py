@@ -10,7 +10,7 @@ from .compiler import parallel, span
 from .functions import load_some, normal
 from .layout import flat
 from .threads import workers_for
-from .vector import lanes, store_some
+from .vector import lanes, splat, store_some, where
 
 SCALE = 1 / math.sqrt(2 * math.pi)  # of the bell, whose integral is 1
 
@@ -35,6 +35,16 @@ def gelu_slopes(worker, workers, g, x, dx):
         store_some(dx, i, load_some(g, i, some) * (below + v * (bell * SCALE)), some)
 
 
+@parallel
+def drop(worker, workers, noise, x, p, scale, y):
+    """y = x · scale where noise ≥ p, else 0 · x."""
+    mine = span(worker, workers, len(x))
+    for i in range(mine.start, mine.stop, lanes(x)):
+        some = mine.stop - i
+        kept = where(splat(x, p) <= load_some(noise, i, some), splat(x, scale), splat(x, 0))
+        store_some(y, i, load_some(x, i, some) * kept, some)
+
+
 # ---- for NumPy's arrays
 def gelu(xp: Any, x: Any) -> Any:
     """x Φ(x)"""
@@ -44,6 +54,15 @@ def gelu(xp: Any, x: Any) -> Any:
 def gelu_grad(xp: Any, g: Any, x: Any) -> Any:
     """g (Φ(x) + x φ(x))"""
     return pointwise(gelu_slopes, 2, g, x)
+
+
+def dropout(xp: Any, x: Any, noise: Any, *, p: float, drawn: None = None) -> Any:
+    """x / (1 - p) where noise ≥ p, else 0 · x."""
+    y, number = np.empty_like(x), x.dtype.type
+    least, scale = number(noise.dtype.type(p)), number(1 / (1 - p) if p < 1 else 0)
+    given = (flat(_in_order_of(y, a.astype(x.dtype, copy=False)))[0] for a in (noise, x))
+    drop(workers_for(x.size / 4), *given, least, scale, flat(y)[0])
+    return y
 
 
 def pointwise(kernel: Any, nanoseconds: float, *arrays: Any) -> Any:

@@ -80,6 +80,17 @@ def winners(xp: Any, g: Any, indices: Any, **options: Any) -> Answer:
     return floats(xp, g) if indices.dtype == np.int64 else f"takes indices in int64, not {indices.dtype}"
 
 
+def numbered(xp: Any, g: Any, index: Any, **options: Any) -> Answer:
+    """Floats, and the numbers of the rows that they are for."""
+    return floats(xp, g) if index.dtype.kind == "i" else f"takes numbers of rows, not {index.dtype}"
+
+
+def with_noise(xp: Any, x: Any, noise: Any, **options: Any) -> Answer:
+    """Floats, and a float32 for each."""
+    fit = noise is not None and noise.dtype == np.float32 and noise.shape == x.shape
+    return floats(xp, x) if fit else f"takes noise in float32, of the shape {x.shape}"
+
+
 def matrices(xp: Any, a: Any, b: Any) -> Answer:
     """Matrices, or arrays of them."""
     return floats(xp, a, b) if min(a.ndim, b.ndim) >= 2 else "takes matrices, not vectors"
@@ -270,11 +281,12 @@ def conv2d_module(x: Any, w: Any, b: Any = None, *, groups: int, **options: Any)
 def input_grad_module(g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> str:
     """"turned": it is a convolution itself, of g with the filters turned round, if there are hardly more pixels than
     outputs; else patches are added where they overlap."""
+    narrow = all(p <= d * (k - 1) for p, d, k in zip(padding, dilation, w.shape[2:], strict=True))
+    apart = groups == 1 or w.shape[:2] == (groups, 1)
+    if narrow and apart and tuple(stride) == (1, 1) and math.prod(size) <= 1.25 * math.prod(g.shape[2:]):
+        return "turned"
     if _depthwise(groups, w.shape[1], len(w)):
         return "depthwise"
-    narrow = all(p <= d * (k - 1) for p, d, k in zip(padding, dilation, w.shape[2:], strict=True))
-    if narrow and groups == 1 and tuple(stride) == (1, 1) and math.prod(size) <= 1.25 * math.prod(g.shape[2:]):
-        return "turned"
     tiled = _in_tiles(g, w.shape, least=64, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return "winograd" if tiled else "conv"
 
@@ -287,6 +299,11 @@ def weight_grad_module(x: Any, g: Any, *, size: Pair, groups: int, **options: An
 
 
 def fused_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
+    module = conv2d_module(x, w, b, **options)
+    return "fused" if module == "conv" else module
+
+
+def pooled_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
     return "winograd" if _in_tiles(x, w.shape, **options) else "fused"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..windows import Pair
 from .compiler import jit, parallel, span
 from .conv import Conv, band, buffer_size, prepared, share, tasks, unpack
-from .functions import load_some
+from .functions import larger, load_some
 from .layout import channels_last, flat, images, inside, part, parts_of, zero
 from .threads import scratch, workers_for
 from .vector import at, fma, lanes, splat, store_some
@@ -27,15 +27,15 @@ def four(k, count):
 
 
 @parallel
-def correlate(worker, workers, x, filters, bias, has_bias, y, buffers, s: Conv):
-    """y[pixel, c] = bias[c] + Σ_k x[pixel + tap k, c] filters[k, c]"""
-    size = lanes(x)
+def correlate(worker, workers, x, filters, bias, has_bias, relu, y, buffers, s: Conv):
+    """y[pixel, c] = bias[c] + Σ_k x[pixel + tap k, c] filters[k, c]; relu: max(y, 0)."""
+    size, zeros = lanes(x), splat(x, 0)
     for task in span(worker, workers, tasks(s)):
         image, row, several, rows = share(task, s)
         source, target = band(x, image, row, several, rows, buffers[worker], s), (image * s.oh + row) * s.ow * s.c
         for c in range(0, s.c, size):
             some = min(size, s.c - c)
-            start = load_some(bias, c, some) if has_bias else splat(x, 0)
+            start = load_some(bias, c, some) if has_bias else zeros
             for p in range(0, several * rows * s.ow, 4):
                 p0, p1, p2, p3 = four(p, several * rows * s.ow)
                 at0, at1, at2, at3 = s.pixels[p0] + c, s.pixels[p1] + c, s.pixels[p2] + c, s.pixels[p3] + c
@@ -46,6 +46,9 @@ def correlate(worker, workers, x, filters, bias, has_bias, y, buffers, s: Conv):
                     sum1 = fma(load_some(source, at1 + tap, some), weight, sum1)
                     sum2 = fma(load_some(source, at2 + tap, some), weight, sum2)
                     sum3 = fma(load_some(source, at3 + tap, some), weight, sum3)
+                if relu:
+                    sum0, sum1 = larger(sum0, zeros), larger(sum1, zeros)
+                    sum2, sum3 = larger(sum2, zeros), larger(sum3, zeros)
                 store_some(y, target + s.places[p0] + c, sum0, some)
                 store_some(y, target + s.places[p1] + c, sum1, some)
                 store_some(y, target + s.places[p2] + c, sum2, some)
@@ -104,14 +107,20 @@ def input_grad(worker, workers, g, filters, dx, s: Conv):
 
 
 # ---- for NumPy's arrays. With several filters to a channel, channels are repeated, one for each filter
-def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Any:
-    """y[n, o, r, s] = b[o] + Σ_ij w[o, 0, i, j] x[n, channel of o, row, column]"""
+def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+           relu: bool = False) -> Any:
+    """y[n, o, r, s] = b[o] + Σ_ij w[o, 0, i, j] x[n, channel of o, row, column]; relu: max(y, 0)."""
     x = repeated(x, len(w) // groups)
     s, workers = prepared(x, w.shape, x.shape, stride, padding, dilation, len(w))
     y = np.empty(s.n * s.oh * s.ow * s.o, x.dtype)
-    correlate(workers, channels_last(x), taps_first(w), y if b is None else flat(b)[0], b is not None, y,
+    correlate(workers, channels_last(x), taps_first(w), y if b is None else flat(b)[0], b is not None, relu, y,
               scratch(workers, buffer_size(s), x.dtype), s)
     return images(y, s.n, s.o, s.oh, s.ow)
+
+
+def conv2d_relu(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Any:
+    """max(0, conv2d(x, w, b)): before it is written."""
+    return conv2d(xp, x, w, b, relu=True, **options)
 
 
 def conv2d_weight_grad(xp: Any, x: Any, g: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair,

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import run
 from .blocks import before_relu, pool_rows, unpool_rows
 from .compiler import parallel, span
 from .conv import (
     Conv,
     band,
     conv2d,
-    conv2d_input_grad,
-    conv2d_weight_grad,
     packed,
     prepared,
     share,
@@ -108,8 +107,8 @@ def conv2d_relu_grad(xp: Any, g: Any, y: Any, x: Any, w: Any, *, wanted: Any, **
 
 
 def _grads(xp: Any, before: Any, x: Any, w: Any, wanted: Any, offsets: Any, how: dict[str, Any]) -> Any:
-    dx = conv2d_input_grad(xp, before, w, size=x.shape[2:], **how) if wanted[0] else None
-    return dx, conv2d_weight_grad(xp, x, before, size=w.shape[2:], **how), offsets
+    dx = run("conv2d_input_grad", xp, before, w, size=x.shape[2:], **how) if wanted[0] else None
+    return dx, run("conv2d_weight_grad", xp, x, before, size=w.shape[2:], **how), offsets
 
 
 def conv2d_relu_pool(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Any:

@@ -1,8 +1,8 @@
 """Products of matrices: how `panel` is fed.
 
-A worker takes two registers' width of columns of b at a time, packs them so that they lie side by side (DEPTH rows of
-them, which fit the fastest cache), and lets `panel` multiply many rows of a with them. a is read where it lies, by
-rows or by columns: for `panel` a transposed matrix is one whose two tables are exchanged.
+A worker takes two registers' width of columns of b at a time, packs them so that they lie side by side, and lets
+`panel` multiply many rows of a with them; a small b it packs whole, and then goes along the rows of c. a is read where
+it lies, by rows or by columns: for `panel` a transposed matrix is one whose two tables are exchanged.
 """
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from .vector import BYTES, at, lanes, load, store, transpose_square
 
 Shape = tuple[int, ...]
 DEPTH = 2048  # rows of b that are packed at a time: a quarter of a megabyte, in the second cache
-BLOCK = 128  # rows of a that one task multiplies with them
+WHOLE = 65_536  # numbers of a b that is packed whole: as many
+BLOCK = 16 * TALL  # rows of a that one task multiplies with them
 FAR = 2048  # bytes from one column of a to the next at which it pays to transpose it first,
 REUSED = 256  # if there are so many columns of b to be multiplied with
 SHALLOW = 32  # a depth at which c is much more memory than a and b
@@ -40,6 +41,7 @@ class Product(NamedTuple):
     b_right: int
     block: int  # rows of a task
     across: int  # whether tasks follow one another along the rows of c, or down a panel
+    whole: int  # whether a worker packs all of b
     a_rows: Any  # tables: where the rows of a task begin in a and in c, and where the columns of a
     a_columns: Any
     c_rows: Any
@@ -50,23 +52,25 @@ class Product(NamedTuple):
 @parallel
 def product(worker, workers, a, b, c, a_starts, b_starts, bias, work, s: Product):
     """c = a b, for each matrix a that begins in a_starts, b in b_starts."""
-    packed, wide = work[worker], 2 * lanes(a)
+    packed, wide = at(work[worker], 0), 2 * lanes(a)
     panels, blocks = (s.columns + wide - 1) // wide, (s.rows + s.block - 1) // s.block
-    in_place = -1  # the panel that is packed
+    in_place = -1  # the panel that is packed, or the matrix
     for task in span(worker, workers, s.matrices * panels * blocks):
         matrix, rest = task // (panels * blocks), task % (panels * blocks)
         p, r = (rest % panels, rest // panels) if s.across else (rest // blocks, rest % blocks)
-        this, column, first = matrix * panels + p, p * wide, r * s.block
+        this, column, first = matrix if s.whole else matrix * panels + p, p * wide, r * s.block
         rows, columns = min(s.block, s.rows - first), min(wide, s.columns - column)
         for k in range(0, s.depth, DEPTH):
             depth = min(DEPTH, s.depth - k)
             if this != in_place or s.depth > DEPTH:
-                corner = b_starts[matrix] + k * s.b_down + column * s.b_right
-                pack(b, corner, s.b_down, s.b_right, depth, columns, packed)
+                for n in range(0 if s.whole else column, s.columns if s.whole else column + 1, wide):
+                    corner = b_starts[matrix] + k * s.b_down + n * s.b_right
+                    pack(b, corner, s.b_down, s.b_right, depth, min(wide, s.columns - n),
+                         at(packed, n * depth if s.whole else 0))
                 in_place = this
             panel(rows, columns, depth,
                   at(a, a_starts[matrix] + first * s.a_down + k * s.a_right), at(s.a_rows, 0), at(s.a_columns, 0),
-                  at(packed, 0), wide,
+                  at(packed, column * depth if s.whole else 0), wide,
                   at(c, (matrix * s.rows + first) * s.columns + column), at(s.c_rows, 0),
                   FROM_C if k else s.start, at(bias, column), s.relu and k + depth == s.depth)
 
@@ -139,15 +143,18 @@ def plan(lead: Shape, a_shape: Shape, b_shape: Shape, a_strides: Shape, b_stride
     wide, matrices = 2 * BYTES // itemsize, math.prod(lead)
     rows, depth, columns = a_shape[-2], a_shape[-1], b_shape[-1]
     workers = workers_for(matrices * rows * depth * columns / wide)
-    across = depth <= SHALLOW  # then writing c takes longest: row after row, as it lies in memory
-    block, others = 2 * TALL if across else BLOCK, matrices * -(-columns // wide)
+    panels = -(-columns // wide)
+    whole = depth <= DEPTH and depth * panels * wide <= WHOLE and rows >= 4 * panels * wide
+    across = whole or depth <= SHALLOW  # then writing c takes longest: row after row, as it lies in memory
+    block, others = (4 if whole else 2) * TALL if across else BLOCK, matrices * panels
     tasks = 4 * workers if depth <= DEPTH else workers  # a task packs b anew if it takes several times DEPTH
     while block > 2 * TALL and others * -(-rows // block) < tasks:
         block //= 2
     s = Product._make((
-        matrices, rows, depth, columns, *a_strides[-2:], *b_strides[-2:], block, int(across),
+        matrices, rows, depth, columns, *a_strides[-2:], *b_strides[-2:], block, int(across), int(whole),
         steps(block, a_strides[-2]), steps(min(depth, DEPTH), a_strides[-1]), steps(block, columns), start, relu))
-    return workers, min(depth, DEPTH) * wide, starts(lead, a_shape, a_strides), starts(lead, b_shape, b_strides), s
+    packed = min(depth, DEPTH) * wide * (panels if whole else 1)
+    return workers, packed, starts(lead, a_shape, a_strides), starts(lead, b_shape, b_strides), s
 
 
 def starts(lead: Shape, shape: Shape, strides: Shape) -> Any:

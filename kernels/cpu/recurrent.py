@@ -23,7 +23,7 @@ from .layout import flat, steps, zero
 from .matmul import linear, matmul
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import get_num_threads, scratch, workers_for
+from .threads import aligned, get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, splat, store_some, where
 
 Arrays = tuple[Any, ...]
@@ -323,7 +323,7 @@ def _packed(b: Any) -> Any:
     """The panels of a matrix."""
     (depth, columns), (vector, (down, right)) = b.shape, flat(b)
     wide = 2 * BYTES // b.itemsize
-    out = np.empty(-(-columns // wide) * wide * depth, b.dtype)
+    out = aligned(-(-columns // wide) * wide * depth, b.dtype)
     pack_weight(workers_for(b.size), vector, down, right, depth, columns, out)
     return out
 

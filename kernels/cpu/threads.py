@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+LINE = 64  # bytes of the cache that are read and written together
 GRAIN = 20_000  # ns of work that are worth waking a thread for
 _count = 0  # as set; 0: as many as there are processors
 _forked = False  # from a process whose threads are not here
@@ -133,11 +134,19 @@ def _after_fork() -> None:
 
 
 # ---- memory to work in
+def aligned(size: int, dtype: Any) -> Any:
+    """An array with any values that begins with a line of the cache: to read a register's width that lies across two
+    lines takes as long as to read two."""
+    bytes_ = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    start = -bytes_.ctypes.data % LINE
+    return bytes_[start:start + size * dtype.itemsize].view(dtype)
+
+
 def scratch(workers: int, size: int, dtype: Any) -> Any:
     """`size` numbers for each worker, with any values. The Python thread's own, and there again at its next call."""
     kept = _this_thread.__dict__.setdefault("scratch", {})
-    size = -(-size // 32) * 32  # a worker never shares a cache line with another
+    size = -(-size // LINE) * LINE  # a worker never shares a line of the cache with another
     have = kept.get(dtype)
     if have is None or have.size < workers * size:
-        have = kept[dtype] = np.empty(workers * size, dtype)
+        have = kept[dtype] = aligned(workers * size, dtype)
     return have[:workers * size].reshape(workers, size)

@@ -25,7 +25,7 @@ from .compiler import jit, parallel, span
 from .functions import larger
 from .layout import add, channels_last, copy, flat, images, steps, zero
 from .panel import FROM_C, FROM_ZERO, panel
-from .threads import get_num_threads, scratch, workers_for
+from .threads import aligned, get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, load, splat, store, where
 
 PLACES = 16  # of a tile
@@ -376,7 +376,7 @@ def filters_of(w: Any, backwards: bool) -> Any:
     o, c = w.shape[:2]
     sizes = (9 * c, 9, o, c) if backwards else (9, 9 * c, c, o)
     wide = 2 * BYTES // w.itemsize
-    out = np.empty(PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype)
+    out = aligned(PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype)
     transform(workers_for(20 * o * c), np.ascontiguousarray(w).reshape(-1), *sizes, out)
     return out
 

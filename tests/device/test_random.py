@@ -76,6 +76,19 @@ def test_nothing_is_read_to_draw(gpu):
     assert not gpu.traffic
 
 
+@pytest.mark.parametrize("dropout", [tn.nn.functional.dropout, tn.nn.functional.dropout2d])
+def test_backward_dropout_draws_the_same_numbers_again(dropout, gpu):
+    x = tn.ones(3, 8, 2, 5, device="cuda", requires_grad=True)
+    tn.manual_seed(5)
+    y = dropout(x, 0.25)
+    after = tn.rand(4, device="cuda")
+    y.backward(y)
+    assert tn.equal(x.grad, y * y), "each is 0 or 4/3"
+    tn.manual_seed(5)
+    words = tn.rand(*(y.shape if dropout is tn.nn.functional.dropout else (3, 8, 1, 1)), device="cuda")
+    assert tn.equal(y != 0, (words >= 0.25).expand(y.shape)) and tn.equal(after, tn.rand(4, device="cuda"))
+
+
 def test_generators(gpu):
     g = tn.Generator("cuda").manual_seed(3)
     assert g.device == tn.device("cuda:0") and tn.Generator().device == tn.device("cpu")

@@ -89,6 +89,18 @@ def test_results_are_the_same_but_for_rounding_at_any_number():
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [1, 3, 40, 700])
+def test_rows_are_added_up_in_their_order_at_any_number(columns):
+    rng = np.random.default_rng(0)
+    g, index = rng.standard_normal((4000, columns), "float32"), rng.integers(0, 9, 4000)
+    expected = np.zeros((9, columns), "float32")
+    np.add.at(expected, index, g)
+    for count in (1, 2, 5):
+        threads.set_num_threads(count)
+        with kernels.use_kernels("numba"):
+            np.testing.assert_array_equal(kernels.run("embedding_grad", np, g, index, rows=9), expected)
+
+
 def test_threads_of_python_may_compute_at_once():
     threads.set_num_threads(2)
     expected = [gradients(seed) for seed in range(3)]

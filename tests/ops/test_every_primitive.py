@@ -83,8 +83,8 @@ def test_the_table_and_the_exit_status(capsys):
     assert out.splitlines()[0].split() == ["op", "first", "order", "second", "order", "worst", "error", "time"]
     assert out.splitlines()[1].split()[:3] == ["tanh", "pass", "pass"]
     assert "1 ops differentiated twice, 1 without a derivative compared with NumPy" in out
-    assert proofs.main(["nonsense"]) == 2
-    assert "no op is called nonsense" in capsys.readouterr().err
+    assert proofs.main(["nonsense", "conv"]) == 2
+    assert "error: no op is called nonsense, conv (did you mean 'conv2d'?); there are abs, " in capsys.readouterr().err
 
 
 def test_a_wrong_rule_fails_the_proof_though_gradcheck_would_let_it_pass(capsys):

@@ -36,7 +36,7 @@ def together(layers: Sequence[Module], first: int, input: Any) -> tuple[int, Cal
         return (2, lambda x: linear_relu(x, weight, *bias)) if fits else (1, head)
     if not _conv_fits(head, input):
         return 1, head
-    pools = _next_is(layers, first + 2, MaxPool2d) and _halves(layers[first + 2])
+    pools = head.groups == 1 and _next_is(layers, first + 2, MaxPool2d) and _halves(layers[first + 2])
     op = conv2d_relu_pool if pools and min(_output_size(head, input)) > 1 else conv2d_relu
     options = {name: getattr(head, name) for name in ("stride", "padding", "dilation", "groups")}
     return 2 + (op is conv2d_relu_pool), lambda x: op(x, weight, *bias, **options)
@@ -53,7 +53,7 @@ def _unhooked(layer: Module) -> bool:
 
 
 def _conv_fits(conv: Conv2d, input: Tensor) -> bool:
-    fits = conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and conv.groups == 1 and input.ndim == 4
+    fits = conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and input.ndim == 4
     return fits and input.shape[1] == conv.in_channels and min(_output_size(conv, input)) > 0
 
 

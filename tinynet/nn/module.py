@@ -73,9 +73,11 @@ class Module:
     # ---- attributes
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            if kind in own and name in own[kind]:
+        for kind in ("_parameters", "_modules", "_buffers"):  # in a hurry: a layer asks for its weights at each call
+            try:
                 return own[kind][name]
+            except KeyError:
+                continue
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -33,12 +33,14 @@ class Philox:
     def __init__(self, generator: Generator, xp: Any) -> None:
         self.generator, self.xp = generator, xp
 
+    def take(self, count: int) -> tuple[int, Any]:
+        """Leave the next words to another, who draws them: the seed, and where in the stream they are."""
+        return self.generator.initial_seed(), self.generator.advance(-(-count // 4))
+
     def _words(self, count: int) -> Array:
         """The next words, as uint32."""
-        blocks = -(-count // 4)
-        seed, offset = self.generator.initial_seed(), self.generator.advance(blocks)
-        words = kernels.run("philox", self.xp, seed=seed, offset=offset, blocks=blocks)
-        return words.reshape(-1)[:count]
+        seed, offset = self.take(count)
+        return kernels.run("philox", self.xp, seed=seed, offset=offset, blocks=-(-count // 4)).reshape(-1)[:count]
 
     def _long_words(self, count: int) -> Array:
         """The same, two by two, as uint64."""

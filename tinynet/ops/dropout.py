@@ -1,15 +1,28 @@
 """Dropout: elements, or whole channels, set to zero at random, so that no unit can rely on one other."""
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
+from tinynet import kernels
 from tinynet.autograd.variable import raw, wrap
 from tinynet.device import device_of
 from tinynet.dtypes import float32, name
 from tinynet.errors import check_tensor
-from tinynet.ops._streams import stream
+from tinynet.ops._primitive import primitive
+from tinynet.ops._streams import Philox, stream
 from tinynet.ops.inplace import write
+
+
+@primitive
+def dropped(xp: Any, input: Any, noise: Any, *, p: float, drawn: tuple[int, Any, int] | None = None) -> Any:
+    """input / (1 - p) where noise, from [0, 1), is p or more; else 0. drawn: the noise is a GPU's, which draws it as it
+    needs it: the seed, where in the stream it begins, and for how many neighbours each number is."""
+    return kernels.run("dropout", xp, input, noise, p=p, drawn=drawn)
+
+
+dropped.vjp(input=lambda g, noise, p, drawn: dropped(g, noise, p=p, drawn=drawn))
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -56,7 +69,10 @@ def _dropped(op: str, input: Any, p: float, training: bool, inplace: bool, mask_
     if input.dtype.kind != "f":
         raise RuntimeError(f"{op}: result type Float can't be cast to the desired output type {name(input.dtype)}: use "
                            f"input.float()")
-    kept = stream(None, device_of(raw(input))).random(mask_shape(input.shape), dtype=float32) >= p
-    mask = kept / (1 - p) if p < 1 else kept
-    out = input * wrap(mask.astype(input.dtype))
+    source, shape = stream(None, device_of(raw(input))), mask_shape(input.shape)
+    if isinstance(source, Philox):
+        count = math.prod(shape)
+        out = dropped(input, None, p=p, drawn=(*source.take(count), input.numel() // max(count, 1) or 1))
+    else:
+        out = dropped(input, wrap(source.random(shape, dtype=float32)), p=p)
     return write(input, out, own=True) if inplace else out

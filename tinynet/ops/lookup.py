@@ -4,20 +4,15 @@ from __future__ import annotations
 import operator
 from typing import Any, NoReturn
 
-import numpy as np
-
-from tinynet import late
+from tinynet import kernels, late
 from tinynet.autograd.modes import no_grad
 from tinynet.autograd.variable import raw, wrap
 from tinynet.device import backend, host
-from tinynet.dtypes import Array, float16, int64, name
+from tinynet.dtypes import Array, int64, name
 from tinynet.errors import check_tensor
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import eq
 from tinynet.ops.elementwise import cast
-from tinynet.ops.index import add_at
-
-_sparse: Any = None  # scipy's, fetched on first use: importing it is slow
 
 
 @primitive
@@ -31,14 +26,9 @@ def embedding_(xp: Any, weight: Array, index: Array, *, padding_idx: int | None 
 def embedding_grad(xp: Any, g: Array, index: Array, *, rows: int, padding_idx: int | None = None,
                    by_freq: bool = False) -> Array:
     """Zeros of so many rows, with g[k] times its share added to row index[k]."""
-    global _sparse
-    if _sparse is None:
-        import scipy.sparse as _sparse
-    flat, shares = index.reshape(-1), _shares(index, padding_idx, by_freq, g.dtype)
-    if xp is not np or g.dtype == float16:  # scipy's matrices hold neither
-        return add_at(g * shares, index=index, shape=(rows, g.shape[-1]))
-    looked_up = _sparse.csr_array((shares.reshape(-1), flat, np.arange(flat.size + 1)), shape=(flat.size, rows))
-    return looked_up.T @ g.reshape((flat.size, g.shape[-1]))
+    if by_freq or padding_idx is not None:
+        g = g * _shares(index, padding_idx, by_freq, g.dtype)
+    return kernels.run("embedding_grad", xp, g, index, rows=rows)
 
 
 def _shares(index: Array, padding_idx: int | None, by_freq: bool, dtype: Any) -> Array:

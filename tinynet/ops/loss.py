@@ -97,11 +97,10 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     _check_weight(weight, classes)
     if target.shape == input.shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    labels, scores = _check_labels(input, target, weight, ignore_index)
-    total = _total_weight(labels, weight, ignore_index)
-    plain = reduction == "mean" and weight is None and not label_smoothing
-    if plain and type(total) is int and 0 < total == labels.size:
+    labels, scores, all_count = _check_labels(input, target, weight, ignore_index)
+    if all_count and reduction == "mean" and weight is None and not label_smoothing:
         return label_loss(scores, labels)
+    total = _total_weight(labels, weight, ignore_index)
     q = kernels.run("soft_labels", backend(labels), labels, raw(weight), classes=classes,
                     ignore_index=ignore_index, label_smoothing=label_smoothing, dtype=input.dtype)
     losses = cross_entropy_(scores, q)
@@ -142,7 +141,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     reduction = reduction_of(reduction, size_average, reduce)
     _check_scores("nll_loss", input, target)
     _check_weight(weight, input.shape[min(1, input.ndim - 1)])
-    labels, scores = _check_labels(input, target, weight, ignore_index)
+    labels, scores, _ = _check_labels(input, target, weight, ignore_index)
     kept = labels != ignore_index
     safe = backend(labels).where(kept, labels, 0)
     losses = -take_along(scores, safe[:, None], dim=1).reshape(labels.shape)
@@ -211,8 +210,9 @@ def _label_shape(input: Any) -> tuple[int, ...]:
     return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
 
 
-def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
-    """The labels (N, …) as a raw array, and the scores (N, C, …) that belong to them."""
+def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, bool]:
+    """The labels (N, …) as a raw array, the scores (N, C, …) that belong to them, and whether it is known, and quickly,
+    that none of them is to be ignored."""
     shape, wanted = target.shape, _label_shape(input)
     if input.ndim == 1 and shape in ((), (1,)):
         input, shape, wanted = input.reshape((1, -1)), (1,), (1,)
@@ -234,8 +234,8 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
         raise RuntimeError("the loss of labels is not differentiable with respect to argument 'weight': use "
                            "weight.detach()")
     labels = raw(target).astype("int64", copy=False).reshape(shape)
-    if type(labels) is np.ndarray and labels.size and labels.min() >= 0 and labels.max() < input.shape[1]:
-        return labels, input  # nearly always: and this is quickly seen
+    if type(labels) is np.ndarray and labels.size and labels.view("uint64").max() < input.shape[1]:
+        return labels, input, not 0 <= ignore_index < input.shape[1]  # nearly always: as unsigned, -1 is very large
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
     if late.found(wrong, IndexError, "Target is out of bounds: a label is no class of input's, nor ignore_index"):
         at = tuple(int(k[0]) for k in wrong.nonzero())
@@ -243,7 +243,7 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
         raise IndexError(f"Target {labels[at]} is out of bounds: {place} must be in [0, {input.shape[1]}), "
                          f"as input {input.shape} has {input.shape[1]} classes, or be "
                          f"ignore_index={ignore_index}")
-    return labels, input
+    return labels, input, False
 
 
 def what_broadcasting_does(op: str, a: tuple[int, ...], b: tuple[int, ...], first: str, second: str) -> str:

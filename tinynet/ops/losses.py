@@ -4,6 +4,7 @@ Shapes that differ raise ValueError, on purpose: see mse_loss.
 """
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -33,7 +34,22 @@ def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: 
     """
     reduction = reduction_of(reduction, size_average, reduce)
     _check_pair("mse_loss", input, target)
+    plain = reduction == "mean" and weight is None and input.dtype.char in "fd"
+    if plain and input.dtype is target.dtype and input.array.size and type(input.array) is type(target.array):
+        return mean_square(input, target)
     return _weighted_mean((input - target).square(), input, weight, reduction)
+
+
+@primitive
+def mean_square(xp: Any, a: Any, b: Any) -> Any:
+    """The mean of (a - b)²: of arrays of one shape, in one op, for this is what regression is trained with."""
+    d = a - b
+    return xp.add.reduce(d * d, axis=None) / d.size
+
+
+mean_square.vjp(
+    a=lambda g, a, b: (a - b) * (g * (2 / math.prod(a.shape))),
+    b=lambda g, a, b: (b - a) * (g * (2 / math.prod(a.shape))))
 
 
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,

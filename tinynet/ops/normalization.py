@@ -13,7 +13,7 @@ import numpy as np
 from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
 from tinynet.autograd.modes import no_grad
-from tinynet.autograd.variable import Variable, raw
+from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.device import backend
 from tinynet.dtypes import float16, float32, name
 from tinynet.ops._dims import WIDE, Dims, Shape, count, total
@@ -217,8 +217,10 @@ def _move(running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, mome
     if running_mean is None or not n:
         return
     with no_grad():
-        for running, seen in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
-            write(running, running * (1 - momentum) + seen.mean(dim=0).reshape(running.shape) * momentum)
+        for running, seen, share in ((running_mean, mean, momentum), (running_var, var, momentum * n / (n - 1))):
+            each = raw(seen).reshape(-1, *running.shape)
+            each = each[0] if len(each) == 1 else each.mean(0)
+            write(running, wrap(running.array * (1 - momentum) + each * share))
 
 
 # ---- checks
