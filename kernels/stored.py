@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -32,3 +33,12 @@ def keep(content: bytes, name: str, places: list[Path]) -> Path | None:
 def find(name: str, places: list[Path]) -> Path | None:
     """The file of that name, where there is one."""
     return next((folder / name for folder in places if (folder / name).is_file()), None)
+
+
+def contents(name: str, places: list[Path]) -> Iterator[bytes]:
+    """What the files of that name hold, the best place first."""
+    for folder in places:
+        try:
+            yield (folder / name).read_bytes()
+        except OSError:
+            continue  # not here

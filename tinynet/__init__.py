@@ -13,6 +13,7 @@ from tinynet.autograd import enable_grad, gradcheck, inference_mode, is_grad_ena
 from tinynet.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from tinynet.chain_rule import explain
 from tinynet.checkpoint import load, save
+from tinynet.cuda.precision import set_precision
 from tinynet.device import device
 from tinynet.doctor import doctor
 from tinynet.dtypes import bool_ as bool
@@ -54,8 +55,8 @@ __all__ = [
     "exercise", "explain", "float", "float16", "float32", "float64", "get_default_dtype", "get_num_threads",
     "get_rng_state", "gradcheck", "half", "inference_mode", "int", "int16", "int32", "int64", "int8", "io",
     "is_grad_enabled", "learn", "linalg", "load", "long", "manual_seed", "metrics", "mistakes", "nn", "no_grad", "onnx",
-    "optim", "profile", "save", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_rng_state", "short",
-    "summary", "testing", "uint8", "use", "use_kernels", "viz", *_ops,
+    "optim", "profile", "save", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_precision",
+    "set_rng_state", "short", "summary", "testing", "uint8", "use", "use_kernels", "viz", *_ops,
 ]
 
 # what the lessons use is loaded by them

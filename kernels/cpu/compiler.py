@@ -41,6 +41,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
+from .. import stored
 from . import threads
 from .memory import keep_freed_memory
 
@@ -56,11 +57,7 @@ Function = Callable[..., Any]
 # ---- what has been compiled before
 def folders() -> list[Path]:
     """Where machine code may lie, the best place first."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        return [Path(chosen) / "tinynet"]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return [Path(__file__).parent / "__pycache__", Path(home) / "tinynet" / "kernels"]
+    return stored.folders(__file__, os.environ.get("NUMBA_CACHE_DIR"))
 
 
 @functools.cache
@@ -94,11 +91,7 @@ class Cache:
         """The code for a signature, or None: then Numba compiles it. First, what the code calls is made ready."""
         context.refresh()
         self.before(signature)
-        for folder in folders():
-            try:
-                content = (folder / self.file(signature, context.codegen())).read_bytes()
-            except OSError:
-                continue  # not here
+        for content in stored.contents(self.file(signature, context.codegen()), folders()):
             code = content[64:]
             if content[:64] == stamp(self.source) + hashlib.sha256(code).digest():  # neither stale nor damaged
                 return CompileResult._rebuild(context, *pickle.loads(code))
@@ -106,20 +99,11 @@ class Cache:
         return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Keep new code, in the first folder that takes it. A reader never meets half a file."""
+        """Keep new code."""
         self.report()
         code = dumps(compiled._reduce())
         content = stamp(self.source) + hashlib.sha256(code).digest() + code
-        for folder in folders():
-            path = folder / self.file(signature, compiled.codegen)
-            draft = path.with_name(f"{path.name}.{os.getpid()}")
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                draft.write_bytes(content)
-                draft.replace(path)
-            except OSError:
-                continue  # a folder that cannot be written, or a full disk: the next one, or none
-            return
+        stored.keep(content, self.file(signature, compiled.codegen), folders())
 
     def report(self) -> None:
         """Say, once, why nothing else has happened for a second."""

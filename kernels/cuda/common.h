@@ -3,16 +3,16 @@
 // The larger of two; NaN if there is one (fmaxf would lose it).
 __device__ __forceinline__ float larger(float a, float b) { return a > b || a != a ? a : b; }
 
-// Over the 32 lanes of a warp, each of which gets the result, and the same one: lanes change places in pairs, 16, 8,
-// 4, 2, 1 apart.
-__device__ __forceinline__ float warp_sum(float x) {
+// Over the 32 lanes of a warp, or so many neighbours, each of which gets the result, and the same one: lanes change
+// places in pairs, 16, 8, 4, 2, 1 apart.
+template <int LANES = 32> __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
-    for (int apart = 16; apart; apart /= 2) x += __shfl_xor_sync(~0u, x, apart);
+    for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(~0u, x, apart);
     return x;
 }
-__device__ __forceinline__ float warp_max(float x) {
+template <int LANES = 32> __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-    for (int apart = 16; apart; apart /= 2) x = larger(x, __shfl_xor_sync(~0u, x, apart));
+    for (int apart = LANES / 2; apart; apart /= 2) x = larger(x, __shfl_xor_sync(~0u, x, apart));
     return x;
 }
 

@@ -23,6 +23,7 @@ KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\((
 STRUCT = re.compile(r"struct\s+(\w+)\s*\{([^}]*)\};")
 CONSTANT = re.compile(r"(?:#define|constexpr\s+(?:int|unsigned))\s+(\w+)\s*=?\s*(\d+)\b")
 SHARED = re.compile(r"^(\s*)(extern\s+)?__shared__\s+(?:__align__\(\d+\)\s*)?([\w ]*\w)\s+([^;]*);", re.MULTILINE)
+INCLUDE = re.compile(r'^#include "(\w+\.h)"\n', re.MULTILINE)
 WORDS = re.compile(r"\b(const|__restrict__|__grid_constant__)\b")
 
 
@@ -128,7 +129,14 @@ def _shared(declaration: re.Match[str]) -> str:
 @functools.cache
 def files() -> dict[str, Source]:
     """The .cu files here, by their names."""
-    return {path.name: Source(path.read_text(encoding="utf-8"), str(path)) for path in sorted(HERE.glob("*.cu"))}
+    return {path.name: Source(_whole(path), str(path)) for path in sorted(HERE.glob("*.cu"))}
+
+
+def _whole(path: Path) -> str:
+    """A file with those of ours that it includes."""
+    text = path.read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda found: f'#line 1 "{found[1]}"\n{_text(found[1])}'
+                                     f'#line {text.count(chr(10), 0, found.end()) + 1} "{path}"\n', text)
 
 
 @functools.cache

@@ -793,10 +793,10 @@ def _factorization(name):
         _check(args)
         if name == "solve" and args[0].shape[:-1] != args[1].shape[:-1]:
             raise ValueError("a must have (..., M, M) shape and b must have (..., M, K)")
+        if _recorded() is not None and name != "norm":
+            raise NotImplementedError("calling cuSOLVER API during stream capture is currently unsupported")
         if getattr(_linalg, "state", "ignore") == "raise":
             _waits()
-        if _recorded() is not None:
-            _no_blas(args)
         try:
             with np.errstate(all="ignore"):
                 result = numpy(*_raw(args), **options)
@@ -810,6 +810,15 @@ def _factorization(name):
 
 
 linalg = types.SimpleNamespace(**{name: _factorization(name) for name in LINALG})
+
+# ---- how cuBLAS multiplies each dtype: of a module of CuPy's own
+COMPUTE_TYPES = {"COMPUTE_TYPE_DEFAULT": 1, "COMPUTE_TYPE_FP32": 4, "COMPUTE_TYPE_TF32": 7}
+_compute_types: dict[str, int] = {}
+_routines_linalg = types.SimpleNamespace(
+    **COMPUTE_TYPES,
+    get_compute_type=lambda dtype: _compute_types.get(dtype, COMPUTE_TYPES["COMPUTE_TYPE_DEFAULT"]),
+    set_compute_type=lambda dtype, compute_type: _compute_types.__setitem__(dtype, compute_type),
+)
 
 
 def _special(name):
@@ -831,8 +840,8 @@ def install(monkeypatch):
         setattr(special, name, _special(name))
     cupyx = types.ModuleType("cupyx")
     cupyx.errstate = errstate
-    for name, module in {"cupy": here, "cupyx": cupyx, "cupyx.scipy": types.ModuleType("cupyx.scipy"),
-                         "cupyx.scipy.special": special}.items():  # fmt: skip
+    for name, module in {"cupy": here, "cupy._core._routines_linalg": _routines_linalg, "cupyx": cupyx,
+                         "cupyx.scipy": types.ModuleType("cupyx.scipy"), "cupyx.scipy.special": special}.items():
         monkeypatch.setitem(sys.modules, name, module)
     traffic.clear()
     _pool.__init__()
@@ -840,4 +849,5 @@ def install(monkeypatch):
     _pinned_allocator[0] = _pinned.malloc
     _streams[1:], _streams[0].thunks = [], None
     _current.device = 0
+    _compute_types.clear()
     return here

@@ -41,7 +41,7 @@ def test_functions_are_those_of_cupy(real, gpu_module):
         assert all(f"{p}=" in said or f" {p}," in said for p in ours.split()), said
 
 
-def test_what_cupy_has_beside_arrays(real):
+def test_what_cupy_has_beside_arrays(real, gpu_module):
     names = """
         cuda.Device cuda.get_allocator cuda.set_allocator cuda.nvrtc cuda.get_current_stream cuda.get_cublas_handle
         cuda.runtime.memGetInfo cuda.runtime.runtimeGetVersion get_default_memory_pool from_dlpack
@@ -54,6 +54,9 @@ def test_what_cupy_has_beside_arrays(real):
     assert all(hasattr(pool, name) for name in ("used_bytes", "free_bytes", "total_bytes", "free_all_blocks"))
     assert all(hasattr(real.cuda.Device, name) for name in ("use", "synchronize", "__enter__", "id"))
     assert issubclass(real.cuda.memory.OutOfMemoryError, MemoryError)
+    linalg = importlib.import_module("cupy._core._routines_linalg")
+    assert callable(linalg.set_compute_type) and callable(linalg.get_compute_type)
+    assert {name: getattr(linalg, name) for name in gpu_module.COMPUTE_TYPES} == gpu_module.COMPUTE_TYPES
     assert real.ndarray.__module__ == "cupy" and real.ndarray.__weakrefoffset__, "writes are dated by weak references"
     assert not hasattr(np.ndarray, "get") and hasattr(real.ndarray, "get")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import re
 import threading
 import traceback
 import weakref
@@ -29,6 +30,8 @@ from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
 WARM_UP = 2  # steps: the first compiles and makes the optimizer's state, the second is as all that follow
+SENT = ("values go from the processor to the GPU there, and would be the same at each replay: give them to the step as "
+        "an argument, a tensor on the GPU")
 
 
 class Form(NamedTuple):
@@ -168,12 +171,14 @@ def reason_of(problem: Exception) -> str | None:
     text = str(problem)
     if isinstance(problem, Refused):
         return text
-    if "cuBLAS" in text and "capture" in text:
-        return ("a product that our own kernels do not take (they take float32 matrices) is cuBLAS's, which CuPy does "
-                "not record")
-    if type(problem).__name__ == "CUDARuntimeError" and "apture" in text:
-        return ("the processor waits for a value there: item(), print(), a condition, or a result whose shape depends "
-                "on values, as that of nonzero() and x[mask]")
+    if refused := re.search(r"calling (\w+) API during stream capture", text):
+        if refused[1] == "cuBLAS":
+            return ("a product that our own kernels do not take (they take float32 matrices) is cuBLAS's, which CuPy "
+                    "does not record")
+        return f"it is computed by NVIDIA's {refused[1]}, which CuPy does not record"
+    if isinstance(problem, RuntimeError) and ("StreamCapture" in text or "stream is capturing" in text):
+        return ("the processor waits for a value there: item(), print(), a condition, sort(), or a result whose shape "
+                "depends on values, as that of nonzero() and x[mask]")
     return None
 
 
@@ -192,7 +197,7 @@ def on_the_gpu(primitive: Primitive, forward: Callable[..., Any]) -> Callable[..
     """The forward of a primitive, for arrays on a GPU alone: a recording would not know of the others."""
     def checked(xp: Any, *args: Any, **options: Any) -> Any:
         if xp.__name__ == "numpy":
-            raise Refused(f"{primitive.name} is computed on the CPU")
+            raise Refused(SENT if primitive.name == "to_device" else f"{primitive.name} is computed on the CPU")
         return forward(xp, *args, **options)
 
     return checked
@@ -250,8 +255,7 @@ def refusing(xp: Any, tape: Tape, written: list[Any]) -> Iterator[None]:
 
     def transfer(size: int) -> Any:
         if threading.get_ident() == thread:
-            raise Refused("values go from the processor to the GPU there, and would be the same at each replay: give "
-                          "them to the step as an argument, a tensor on the GPU")
+            raise Refused(SENT)
         return pool.malloc(size)
 
     def noted(self: Any, array: Any, line: str | None = None) -> int:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tinynet.nvidia import driver, memory
@@ -17,6 +18,7 @@ REMEDY = ". Use device='cpu', or change it:\n    "  # and then the command
 
 _loaded: Any = None  # CuPy, once it is open
 _forked = False
+when_opened: Callable[[Any], None] | None = None  # told of CuPy, once it is open
 
 
 class Obstacle(NamedTuple):
@@ -158,6 +160,8 @@ def _opened() -> Any:
         what = f"CuPy cannot compute on this GPU: {_first_line(problem)}"
         raise RuntimeError(str(Obstacle(what, remedy))) from problem
     module.cuda.set_allocator(memory.guarded(module, module.cuda.get_allocator()))
+    if when_opened is not None:
+        when_opened(module)
     return module
 
 

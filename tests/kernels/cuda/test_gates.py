@@ -25,6 +25,19 @@ REGISTERS = {
     "sum_chunks": 32, "column_sums": 32, "relu_grad": 32,
     "adam": 64, "sgd": 32,
     "max_pool": 40, "avg_pool": 40, "avg_pool_grad": 56, "max_pool_grad": 40,
+    "attention_64": 128, "attention_128": 128, "attention_dq_64": 128, "attention_dk_64": 128,
+    "attention_dq_128": 144, "attention_dk_128": 168,  # 128 threads, which fit three times
+    **{f"{op}_128": 32 for op in ("standardize_rows", "rows_grad", "moments", "standardize", "slopes", "gradient")},
+    **{f"{op}_{most}": n for op, n in (("standardize_rows", 64), ("rows_grad", 128), ("moments", 64),
+                                       ("standardize", 80), ("slopes", 48), ("gradient", 96)) for most in (1024, 8192)},
+    **{f"conv_{what}{last}": 128 for what in ("128", "tf32", "grad_128", "grad_tf32") for last in ("", "_last")},
+    "conv_64": 96, "conv_64_last": 96, "conv_grad_64": 112, "conv_grad_64_last": 96,
+    "conv_each": 40, "conv_each_last": 40, "conv_grad_each": 96, "conv_filters": 32,
+    "relu_pool": 32, "unpool": 32, "pool_winners": 32, "channel_sums": 32,
+    "moments_columns": 40, "standardize_columns": 48, "slopes_columns": 96, "gradient_columns": 96,
+    **{f"join_{what}_{group}": 40 for what in ("moments", "slopes", "weights") for group in (32, 256)},
+    "philox": 32, "dropout": 32, "dropout_channels": 32,
+    "sort_tiles": 32, "merge_runs": 32, "add_runs": 32, "add_parts": 32,
 }  # fmt: skip
 
 FOURS = (r"LDG\.E\.128", r"LDS\.128", r"STG\.E\.128")  # 16 bytes at a time: global reads, shared reads, global writes
@@ -33,9 +46,15 @@ TENSOR = (r"HMMA\.1688\.F32\.TF32",)
 INSTRUCTIONS = {
     **{f"sgemm_{layout}_{size}": FOURS for layout in ("nn", "nt", "tn") for size in (64, 128)},
     **{f"tf32_{layout}": (*COPIES, *TENSOR) for layout in ("nn", "nt", "tn")},
+    **{f"conv_{size}{last}": FOURS for size in (64, 128) for last in ("", "_last")},
+    **{f"conv_grad_{size}{last}": some for size in (64, 128) for last, some in (("", FOURS[1:]), ("_last", FOURS[:2]))},
+    **{f"conv_{what}": (*COPIES, *TENSOR) for what in ("tf32", "tf32_last", "grad_tf32_last")},
+    "conv_grad_tf32": (*COPIES[1:], *TENSOR),  # which brings numbers one by one
     "adam": (r"LDG\.E\.128", r"STG\.E\.128"),
     "sgd": (r"LDG\.E\.128", r"STG\.E\.128"),
     "relu_grad": (r"LDG\.E\.128", r"STG\.E\.128"),
+    "dropout": (r"LDG\.E\.128", r"STG\.E\.128"),
+    **{f"attention{what}_{most}": (*COPIES, r"LDS\.128") for what in ("", "_dq", "_dk") for most in (64, 128)},
 }
 
 KERNELS = [(name, kernel) for name, found in source.files().items() for kernel in found.kernels]
