@@ -148,8 +148,8 @@ ax.loglog(steps, np.maximum(errors(forward_difference, steps), 1e-13), "-", labe
 ax.loglog(steps, np.maximum(errors(central_difference, steps), 1e-13), "--", label="central")
 ax.invert_xaxis()
 ax.set(xlabel="step h (shorter to the right)", ylabel="error of the slope", title="Shorter steps help, then they hurt")
-ax.annotate("the curve bends:\nshorter is better", (1e-2, 1e-10), ha="center")
-ax.annotate("the computer rounds:\nshorter is worse", (1e-12, 1e-10), ha="center")
+ax.annotate("the curve bends:\nshorter is better", (5e-2, 3e-12), ha="center")
+ax.annotate("the computer rounds:\nshorter is worse", (1e-13, 3e-12), ha="center")
 ax.legend(loc="upper center")
 plt.show()
 
@@ -265,8 +265,11 @@ for x in sorted({round(float(end), 3) for end in ends}):
 # %% [markdown]
 # ## From one number to a million
 #
-# A network has not one number $x$ to choose but thousands or millions, and a slope for each: together they are called
-# the **gradient**. To measure it as you did, each number needs two runs of the whole network. What would that cost?
+# A network is a function too: here, of an image of 784 pixels, and what comes out are 10 numbers. (What is inside are
+# sums and products; lesson 7 opens it.) It has not one number $x$ to choose but thousands or millions, and the height
+# of the curve is now called the **loss**: one number that says how bad the network is. Below it is made up: the mean
+# square of all that comes out. There is a slope for each number to choose; together they are called the **gradient**.
+# To measure it as you did, each of them needs two runs of the whole network. What would that cost?
 
 # %%
 import time
@@ -274,11 +277,11 @@ import time
 model = tn.nn.Sequential(tn.nn.Linear(784, 100), tn.nn.ReLU(), tn.nn.Linear(100, 10))
 images = tn.rand(64, 784)
 numbers = sum(p.numel() for p in model.parameters())
-model(images)
+model(images).square().mean().backward()  # the first run of anything is slow, and does not count
 start = time.perf_counter()
 for _ in range(20):
     model(images)
-once = (time.perf_counter() - start) / 20
+once = (time.perf_counter() - start) / 20  # seconds
 print(f"{numbers:,} numbers, {once * 1e3:.2f} ms a run: one gradient by measuring takes {2 * numbers * once:.0f} s")
 
 # %% [markdown]

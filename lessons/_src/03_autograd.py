@@ -320,7 +320,13 @@ for weight, index in ((w1, (0, 0)), (w1, (3, 2)), (w2, (2, 0))):
 # ## Train a network with it
 #
 # Real data: small images of handwritten digits, which come with tinynet. Each image is $8 \times 8$ numbers. The
-# network gives ten numbers, and the largest should be that of the right digit. As in lesson 1: gradient, step, again.
+# network gives ten numbers, and the largest should be that of the right digit.
+#
+# The network is the one you have just checked: a matrix product, a ReLU, and another matrix product. (Why the ReLU must
+# be there is for lesson 7.) The **loss**, the one number to go downhill with, says how far the ten numbers are from a 1
+# at the right digit and 0 elsewhere: the differences, squared and added up, as a mean over the images. Not over all
+# of them: to know about where it is downhill, 32 are enough, a **batch**. When all have had their turn, that was an
+# **epoch**. And each step is as in lesson 1: gradient, a little downhill, again.
 
 # %%
 def numbers(train):
@@ -386,9 +392,9 @@ for line in inspect.getsource(elementwise).splitlines():
 print(inspect.getsource(tn.matmul.written["input"]))
 
 # %% [markdown]
-# The first line is your `mul_rule`. The names in a rule's brackets are all that is kept for it: the rule for `a` names
-# `b`, so `b` is kept, and nothing else. The second function is the first half of your `matmul_rule`; the rest of it is
-# for vectors and stacks of matrices.
+# The line that begins with `mul` is your `mul_rule`. The names in a rule's brackets are all that is kept for it: the
+# rule for `a` names `b`, so `b` is kept, and nothing else. The function below the lines is the first half of your
+# `matmul_rule`; the rest of it is for vectors and stacks of matrices.
 #
 # **The graph.** A `Node` is your `Value` without the data of its own: inputs, the op that holds the rule, and what the
 # rule named (`args`, `out`).

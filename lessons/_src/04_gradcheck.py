@@ -14,8 +14,9 @@
 # ($\max(x, 0)$). In lesson 3 you used the right rule, $g$ where $x > 0$ and $0$ elsewhere. **One of A, B and C has it.
 # Look at the curves: which one?**
 #
-# First, an op with a rule of our own. tinynet has a class for that, `Function`: `forward` computes and keeps what the
-# rule will need, `backward` is the rule. Ours takes both from two functions on NumPy arrays.
+# An **op** is one step of a computation, together with its rule. First, an op with a rule of our own. tinynet has a
+# class for that, `Function`: `forward` computes and keeps what the rule will need, `backward` is the rule. Ours takes
+# both from two functions on NumPy arrays.
 
 # %%
 def op(compute, rule):
@@ -40,6 +41,11 @@ def relu(x):
 
 # The three rules, mixed up; do not read them closely yet.
 RULES = {"A": lambda g, x: 1.0 * g, "B": lambda g, x: g * (x > 0), "C": lambda g, x: g * (x > 0) / 2.5}
+
+# %% [markdown]
+# The networks are made of tinynet's parts, which you will build yourself in lessons 5 to 7. For now it is enough that
+# `Linear` is a matrix product with a matrix that is learned, `cross_entropy` a loss, and that `SGD` takes the step of
+# lesson 1 for all numbers at once. Between the matrices stands `bend`, our ReLU with one of the three rules.
 
 # %%
 from tqdm.auto import tqdm
@@ -397,8 +403,9 @@ for name, (forward, rule) in SUSPECTS.items():
     print(f"{name:<8} {result.inputs[0].diagnosis}\n")
 
 # %% [markdown]
-# This is how one hypothesis is written. `e.analytic` is what the rule gives, `e.numeric` what was measured, and
-# `average` is what is missing, if it is the same all along an axis:
+# (The **Jacobian** is the table of all slopes: a row for each element that comes out, a column for each that goes in. A
+# rule multiplies by it the other way round, transposed.) This is how one hypothesis is written. `e.analytic` is what
+# the rule gives, `e.numeric` what was measured, and `average` is what is missing, if it is the same all along an axis:
 
 # %%
 import inspect
@@ -412,7 +419,8 @@ print(f"{len(diagnosis.HYPOTHESES)} in all:", ", ".join(h.__name__ for h in diag
 # ## Prove the engine
 #
 # From the next lesson on, you train with tinynet's own rules. Why believe them? You need not: check them, here.
-# tinynet knows, for each of its primitive ops, how to draw inputs that go through every branch. The next cell holds
+# tinynet knows, for each of its primitive ops (those with a rule of their own), how to draw inputs that go through
+# every branch. The next cell holds
 # each of them to measured slopes: the first derivative, and the derivative of the derivative.
 
 # %%

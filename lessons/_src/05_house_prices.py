@@ -10,7 +10,9 @@
 # ## Predict first
 #
 # In 1987 these four houses were sold in Windsor, Canada. The lot size is in square feet, the rest are counts, or $1$
-# for yes. **Write down a price for the last one**, in Canadian dollars.
+# for yes: a driveway, a recreation room, a full basement, hot water by gas (`gashw`), air conditioning (`airco`),
+# places in the garage (`garagepl`), a neighbourhood that is sought after (`prefarea`). **Write down a price for the
+# last one**, in Canadian dollars.
 
 # %%
 houses = tn.data.datasets.housing()
@@ -143,10 +145,11 @@ for lr in (1e-3, 1e-6, 3e-8, 1e-8):
     print()
 
 # %% [markdown]
-# Either it explodes, or it walks a little and then hardly moves. There is no rate in between that works. Why? Look at
-# two features alone. The lot size is in thousands, the number of bathrooms between 1 and 4. A weight of the first
-# moves the prediction a thousand times as much as one of the second. So the slope along the first is enormous, and the
-# rate must be tiny. With that tiny rate, the second weight does not move at all.
+# (`inf` is a number too large for the computer, and `nan`, *not a number*, what comes of calculating with it.) Either
+# it explodes, or it walks a little and then hardly moves. There is no rate in between that works. Why? Look at two
+# features alone. The lot size is in thousands, the number of bathrooms between 1 and 4. A weight of the first moves the
+# prediction a thousand times as much as one of the second. So the slope along the first is enormous, and the rate must
+# be tiny. With that tiny rate, the second weight does not move at all.
 
 # %%
 def draw_walk(ax, features, lr, names, title, low, high):
@@ -278,7 +281,7 @@ for j in dollars.argsort(descending=True).tolist():
 # %%
 model = tn.nn.Linear(11, 1)
 trainer = tn.Trainer(model, tn.nn.MSELoss(), tn.optim.SGD(model.parameters(), lr=0.02), metrics=["r2_score"])
-history = trainer.fit(standard_x, train_y, epochs=tn.learn.sized(ci=15, laptop=60), batch_size=32,
+history = trainer.fit(standard_x, train_y, epochs=tn.learn.sized(ci=15, laptop=20), batch_size=32,
                       validation_split=0.2)
 print(f"RMSE of houses never seen: {rmse(trainer.predict(standard_test), test_y):.2f} thousand")
 

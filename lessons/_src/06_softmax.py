@@ -54,7 +54,8 @@ with np.errstate(all="ignore"):
 #
 # ## The logarithm of it
 #
-# In a moment we will need not $p$ itself, but its logarithm. By the rule $\log(a / b) = \log a - \log b$ it is
+# In a moment we will need not $p$ itself, but its logarithm ($\log$ is the natural one here, `np.log`, which undoes
+# $e^x$). By the rule $\log(a / b) = \log a - \log b$ it is
 #
 # $$\log p_i = s_i - \log \sum_j e^{s_j}$$
 #
@@ -142,7 +143,9 @@ print(f"ten classes, nothing known: {cross_entropy(np.zeros((5, 10)), np.arange(
 #
 # ## The gradient
 #
-# First logsumexp. By the chain rule, the slope of $\log u$ is $1 / u$, and that of $e^{s_i}$ is itself:
+# The loss has a slope by each score: how fast it rises if *that one* does, and the others stay. It is written
+# $\partial L / \partial s_i$, with a round d. First logsumexp. The slope of $\log u$ is $1 / u$, that of $e^{s_i}$ is
+# itself, and along the path they multiply:
 #
 # $$\frac{\partial}{\partial s_i} \log \sum_j e^{s_j} = \frac{e^{s_i}}{\sum_j e^{s_j}} = p_i$$
 #
@@ -201,7 +204,7 @@ flat, test_flat = images.reshape(len(images), 64), test_images.reshape(len(test_
 tn.use(cross_entropy_gradient)
 model = tn.nn.Linear(64, 10)
 trainer = tn.Trainer(model, tn.nn.CrossEntropyLoss(), tn.optim.SGD(model.parameters(), lr=0.2), metrics=["accuracy"])
-history = trainer.fit(flat, labels, epochs=tn.learn.sized(ci=8, laptop=30))
+history = trainer.fit(flat, labels, epochs=tn.learn.sized(ci=8, laptop=15))
 tn.use(None)
 found = trainer.evaluate(test_flat, test_labels)
 print(f"first loss {history.history['loss'][0]:.2f} (mean of the first epoch), "

@@ -357,6 +357,8 @@ plt.show()
 # each time, and starts at the same weights:
 
 # %%
+from tqdm.auto import tqdm
+
 tn.use(momentum_step)
 tn.use(adam_step)
 images, labels = tn.data.datasets.digits(train=True).tensors
@@ -366,16 +368,16 @@ optimizers = {"plain, lr 0.1": lambda p: tn.optim.SGD(p, lr=0.1),
               "your momentum, lr 0.1": lambda p: tn.optim.SGD(p, lr=0.1, momentum=0.9),
               "your Adam, lr 0.003": lambda p: tn.optim.Adam(p, lr=0.003)}
 fig, ax = plt.subplots()
-for name, make in optimizers.items():
+for name, make in tqdm(optimizers.items(), desc="optimisers"):
     tn.manual_seed(0)
     model = MLP(64, 64, 10)
     trainer = tn.Trainer(model, tn.nn.CrossEntropyLoss(), make(model.parameters()), metrics=["accuracy"])
-    history = trainer.fit(flat, labels, epochs=tn.learn.sized(ci=4, laptop=20))
+    history = trainer.fit(flat, labels, epochs=tn.learn.sized(ci=4, laptop=20), verbose=False)
     found = trainer.evaluate(test_flat, test_labels)
     losses = history.history["loss"]
     ax.semilogy(range(1, len(losses) + 1), losses, label=f"{name}: {found['accuracy']:.1%} of new digits")
 ax.set(xlabel="epoch", ylabel="loss in training", title="The same network, three ways to walk")
-ax.legend()
+ax.legend(loc="lower left")
 plt.show()
 tn.use(None)
 

@@ -29,8 +29,8 @@ print([int((weights * pixels[r:r + 2]).sum()) for r in range(5)])
 # ## Why not a linear layer?
 #
 # In lesson 7 an image went into the network as one long row of numbers, and every number had a weight of its own for
-# every unit. That has two costs. Here are images to count them on: those of MNIST, if you have them, else the small
-# digits that come with tinynet.
+# every hidden number. That has two costs. Here are images to count them on: those of MNIST, if you have them, else the
+# small digits that come with tinynet.
 
 # %%
 try:
@@ -125,8 +125,8 @@ for n in (7, 8):
 #
 # $$\text{rows} = \left\lfloor \frac{H + 2p - k}{\text{stride}} \right\rfloor + 1$$
 #
-# and for stride 1, $k = 3$ and $p = 1$ that is just $H$: the usual choice when the result should be as large as the
-# image.
+# where $\lfloor\ \rfloor$ means rounded down. For stride 1, $k = 3$ and $p = 1$ that is just $H$: the usual choice when
+# the result should be as large as the image.
 #
 # ## Exercise 2: convolution
 #
@@ -284,8 +284,8 @@ tn.check("08.conv2d_weight_grad")
 # (The bias is added to each pixel of its map: its gradient is the sum of `g` over images, rows and columns.)
 #
 # There is a beautiful way to see that forward and backward fit together. For a fixed filter, convolution is linear:
-# some big matrix $A$ times the pixels. Backward is then $A^\top$. For every $x$ and $g$ the same number comes out both
-# ways:
+# some big matrix $A$ times the pixels. Backward is then $A^\top$, its transposed: you met this in `matmul_rule`, and
+# the test that follows in lesson 2, as *adjoint*. For every $x$ and $g$ the same number comes out both ways:
 #
 # $$\langle g,\; A x \rangle = \langle A^\top g,\; x \rangle$$
 

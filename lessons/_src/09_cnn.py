@@ -18,8 +18,8 @@
 # | convolution, 64 filters of $3 \times 3$ | 64 maps of ? |
 # | ReLU, max pooling $2 \times 2$ | 64 maps of ? |
 # | flatten | a row of ? numbers |
-# | linear, 128 units, ReLU | 128 numbers |
-# | linear, 10 units | 10 scores |
+# | linear, to 128 numbers, ReLU | 128 numbers |
+# | linear, to 10 numbers | 10 scores |
 #
 # Fill in the question marks (a window of 3 fits $n - 2$ times along $n$ pixels, and pooling leaves out half a window).
 # **And guess: which of the four layers with weights has the most of them? Which has the most work to do?**
@@ -237,7 +237,8 @@ plt.show()
 # Now train. `tn.Trainer` is the loop of lesson 7 with a progress bar. Choose an optimizer, its learning rate and the
 # size of the batches, and return what `trainer.fit` returns: the history, with a number for each epoch. The check
 # trains a small network for 8 epochs with your choices, and wants 90 % of new digits read right. There are many right
-# answers.
+# answers. (One thing that helps is to take smaller steps towards the end; `tn.optim.lr_scheduler` has ways to do that,
+# and the Trainer takes one as `scheduler=`. You can do without.)
 #
 # - `trainer = tn.Trainer(model, loss, optimizer, metrics=["accuracy"])`
 # - `trainer.fit(images, labels, epochs=..., batch_size=..., validation_data=(images, labels), verbose=...)`
@@ -267,7 +268,7 @@ tn.check("09.fit")
 # %%
 tn.manual_seed(0)
 model = mnist_network()
-history = fit(model, train, test, epochs=tn.learn.sized(ci=2, laptop=4, full=6)).history
+history = fit(model, train, test, epochs=tn.learn.sized(ci=2, laptop=4, full=8)).history
 
 # %%
 target = tn.learn.sized(ci=0.6, laptop=0.97, full=0.99)

@@ -138,7 +138,8 @@ print(f"best: epoch {counted[best]}, with loss {losses[best]:.3f}")
 print(f"stopped after {counted[stop]}; last {losses[-1]:.3f}")
 
 # %% [markdown]
-# `tn.EarlyStopping` is that, as a callback for the Trainer. Look for your two `if`s:
+# `tn.EarlyStopping` is that, as a **callback**: an object that the Trainer calls, here after each epoch. Look for your
+# two `if`s:
 
 # %%
 import inspect
@@ -215,9 +216,9 @@ print(inspect.getsource(tn.data.transforms.RandomCrop.images))
 # %% [markdown]
 # ## Remedy 3: dropout
 #
-# To learn by heart, units must rely on each other: "if those three fire, it is image 1207". So take that away. In every
-# training step each unit is switched off with probability $p$, by chance. No unit can count on another; each must be
-# of use by itself.
+# To learn by heart, the hidden numbers (also called **units**) must rely on each other: "if those three are large, it
+# is image 1207". So take that away. In every training step each unit is switched off, set to 0, with probability $p$.
+# No unit can count on another; each must be of use by itself.
 #
 # In use (in `eval` mode) all units are there. But then the next layer gets more than it was trained with: with
 # $p = 0.5$ twice as much. To keep the average, the units that stay are made larger **in training**, so that nothing has
@@ -361,7 +362,8 @@ for name, h in HISTORIES.items():
 #
 # ## The test data, once
 #
-# The choice is made by the validation loss. Now, and only now, the test images:
+# The choice is made by the validation loss, that of the last epoch, since those are the weights we have. Now, and only
+# now, the test images:
 
 # %%
 chosen = min(HISTORIES, key=lambda name: HISTORIES[name]["val_loss"][-1])

@@ -160,7 +160,7 @@ draw_curves()
 #
 # $$\frac{\partial y}{\partial x} = 1 + f'(x)$$
 #
-# Whatever $f'$ is, there is the $1$. Through 32 such blocks the product has a term that is $1 \cdot 1 \cdots 1$: **the
+# Whatever $f'$ is, there is the $1$. Through 16 such blocks the product has a term that is $1 \cdot 1 \cdots 1$: **the
 # gradient at the end arrives at the beginning, whole**, and the rest is added to it. From lesson 3 you know how: where
 # $x$ is used twice, the gradients of both uses are added up. This is a **residual network** (He and others, 2015).
 
@@ -311,6 +311,9 @@ print(tn.summary(model, input_size=images[:1].shape, depth=2))
 # %% [markdown]
 # Few weights, much work: the opposite of the network in lesson 9, whose linear layer held nearly all of them. The
 # average over each map needs none.
+#
+# It is trained as in the paper: with momentum (lesson 7); with **weight decay**, which makes all weights a little
+# smaller in each step, so that none grows without need; and with a learning rate that falls to 0 along a cosine.
 
 # %%
 epochs = tn.learn.sized(ci=1, laptop=6, full=10)

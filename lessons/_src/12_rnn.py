@@ -167,7 +167,7 @@ tn.check("12.clip_by_norm")
 # %% [markdown]
 # ## Against vanishing: gates
 #
-# In lesson 11 the remedy was a path on which nothing is multiplied: $y = x + f(x)$. The same idea, found 24 years
+# In lesson 11 the remedy was a path on which nothing is multiplied: $y = x + f(x)$. The same idea, found 18 years
 # earlier, in time: beside the notes $h$ keep a **cell** $c$, which is passed on and *added to*:
 #
 # $$c' = f \cdot c + i \cdot g$$

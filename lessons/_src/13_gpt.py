@@ -1,6 +1,6 @@
 # %% [lesson]
 # title: A small GPT that writes verse
-# goal: Build the network behind ChatGPT, at a thousandth of a millionth of the size: attention, a mask that hides the
+# goal: Build the network behind ChatGPT, at a millionth of the size or less: attention, a mask that hides the
 #   future, and a loop that writes. Train it on Shakespeare, read what it writes, and look where it looks.
 # time: 90 minutes
 # needs: Lessons 6 (cross-entropy), 7 (layers, Adam) and 12 (text as numbers, temperature); residual connections of
@@ -121,12 +121,12 @@ for name, loss in losses.items():
 # (lesson 12) carries everything along, step by step, through one vector. **Attention** looks it up.
 #
 # Think of a Python dictionary: you ask with a *query*, it finds the equal *key*, you get its *value*. Attention does
-# this with vectors, and without needing an exact match:
+# this with **vectors**, rows of numbers, and without needing an exact match:
 #
 # 1. Each position has a **key**, a vector that says what there is to be found here.
 # 2. Each position has a **value**, the vector one gets there.
-# 3. A position that wants to know something sends a **query**. Its dot product with each key is a **score**: large
-#    where they point the same way.
+# 3. A position that wants to know something sends a **query**. Its dot product with each key (multiply number by
+#    number, add up) is a **score**: large where both are large in the same places.
 # 4. Softmax turns the scores into weights which sum to 1. The answer is the mixture of the values with these weights.
 #
 # By hand, for four characters and keys of two numbers, *am I a vowel?* and *am I a space?*:
@@ -221,7 +221,7 @@ q, k, v = tn.randn(3, len(line), 16)
 mask = causal_mask(len(line))
 weights = attention(q, k, v, mask)[1]
 shown = (("scores", q @ k.transpose(-2, -1) / 4), ("allowed", mask.to(tn.float32)), ("weights", weights))
-fig, axes = plt.subplots(1, 3, figsize=(8, 3))
+fig, axes = plt.subplots(1, 3, figsize=(8, 3.5))
 for ax, (title, table) in zip(axes, shown, strict=True):
     ax.imshow(table.numpy(), cmap="Greys")
     ax.set(title=title, xlabel="is looked at", xticks=range(len(line)), yticks=range(len(line)))
@@ -256,7 +256,7 @@ print(f"the last position's answer changes by {(mixed[-1] - shuffled[-1]).abs().
 # - **Several heads.** One query finds one thing. So the width is divided among a few attentions side by side, each with
 #   queries, keys and values of its own.
 # - **Two steps to a block.** Attention fetches from other positions; then a small MLP (lesson 7) works on what was
-#   fetched, at each position by itself.
+#   fetched, at each position by itself. (Its kink is `GELU`, a ReLU whose corner is rounded.)
 # - **Residual connections.** Each step *adds* to what there was: `x + step(x)`. Gradients go straight through the plus.
 # - **LayerNorm** before each step brings every position's vector to mean 0 and spread 1.
 

@@ -354,10 +354,14 @@ intensity = np.logspace(-1.2, 3, 200)
 ax.loglog(intensity, np.minimum(peak, bandwidth * intensity), "k-", linewidth=2.5)
 for (name, at, found), marker, side in zip(points, "osD^", (-1, 1, -1, 1), strict=True):
     ax.loglog([at] * len(found), [speed for _, speed in found], marker, color="0.35", markersize=7, label=name)
-    for k, (what, speed) in enumerate(sorted(found, key=lambda pair: pair[1])):
-        ax.annotate(what, (at, speed), (side * 8, (-7, 2)[k % 2]), textcoords="offset points", fontsize=8,
-                    ha="left" if side > 0 else "right")
-ax.annotate("memory is the limit", (0.09, 1.3 * bandwidth * 0.09), fontsize=9, rotation=35)
+    height = 0.0
+    for what, speed in sorted(found, key=lambda pair: pair[1]):
+        height = max(speed, 1.4 * height)  # so that no label lies on another
+        ax.annotate(what, (at, height), (side * 8, -3), textcoords="offset points", fontsize=8,
+                    ha="left" if side > 0 else "right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+above = 1.25 * bandwidth
+ax.text(0.3, above * 0.3, "memory is the limit", fontsize=9, rotation=np.degrees(np.arctan(above)),
+        rotation_mode="anchor", transform_rotates_text=True)
 ax.annotate("arithmetic is the limit", (6, 1.25 * peak), fontsize=9)
 ax.set(xlabel="intensity (flops for each byte that must come from memory)", ylabel="billion flops a second",
        title="The roofline: below the roof there is something to gain", ylim=(None, 4 * peak))

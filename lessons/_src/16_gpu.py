@@ -3,8 +3,8 @@
 # goal: Write kernels for a graphics card in CUDA C++, see what each of their threads reads and writes, find races, and
 #   understand why a product of matrices by tiles fetches sixteen times less. No card is needed.
 # time: 90 minutes
-# needs: Lesson 15 (memory is the limit); the compiler g++ (Debian and Ubuntu, apt install g++; macOS, xcode-select
-#   --install). A card is used if there is one
+# needs: Lesson 15 (memory is the limit); Linux (on Windows, that of WSL) with the compiler g++ (apt install g++). A
+#   card is used if there is one
 # seconds: ci 14, laptop 20
 
 # %% [markdown]
@@ -53,7 +53,18 @@ print(y)
 #
 # You may have no card; and a card would tell you nothing anyway: a kernel that writes beyond the end of an array spoils
 # whatever lies there, in silence. tinynet has an **emulator**. It compiles a kernel for your processor, runs every
-# thread, and looks at each access of memory. This is how we shall launch:
+# thread, and looks at each access of memory. It needs a compiler for that. Is there one?
+
+# %%
+from tinynet.kernels.cuda.compiler import CompileError, gxx
+
+try:
+    print("there is:", gxx())
+except CompileError as missing:
+    raise tn.learn.Stop(f"This lesson ends here for today: {missing}.") from None
+
+# %% [markdown]
+# This is how we shall launch:
 
 # %%
 from tinynet.kernels.cuda import launcher, record
@@ -449,6 +460,8 @@ else:
 # network, its gradients and the optimiser run where their tensors are:
 
 # %%
+from tqdm.auto import tqdm
+
 device = "cuda" if tn.cuda.is_available() else "cpu"
 width, steps = tn.learn.sized(ci=(64, 100), laptop=(256, 500))
 
@@ -459,7 +472,7 @@ def train(device):
     model = tn.nn.Sequential(tn.nn.Flatten(), tn.nn.Linear(64, width), tn.nn.ReLU(), tn.nn.Linear(width, 10)).to(device)
     optimizer, rng = tn.optim.Adam(model.parameters(), lr=2e-3), np.random.default_rng(0)
     start = time.perf_counter()
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc=device):
         rows = tn.tensor(rng.integers(0, len(images), 128)).to(device)
         optimizer.zero_grad()
         loss = tn.nn.functional.cross_entropy(model(images[rows]), labels[rows])
@@ -496,8 +509,8 @@ for where in dict.fromkeys(["cpu", device]):
 #    shared memory.
 # 3. Blocks cannot wait for each other: not all of them need be on the card at the same time. Two launches one after the
 #    other are the barrier between blocks.
-# 4. A block has 1024 threads at most, and a multiprocessor's shared memory is about 200 KiB. tinynet does use tiles of
-#    $64 \times 64$ and $128 \times 128$, but with 64 elements of $C$ to each thread.
+# 4. A block has 1024 threads at most, and the part of the card that runs it has about 200 KiB of shared memory. tinynet
+#    does use tiles of $64 \times 64$ and $128 \times 128$, but with 64 elements of $C$ to each thread.
 #
 # </details>
 #

@@ -18,19 +18,21 @@ import hashlib
 import json
 import re
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-COLAB = "https://colab.research.google.com/github/tinynet-dl/tinynet/blob/main/lessons"  # once published there
+PROJECT = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+COLAB = "https://colab.research.google.com"
 KEYS = ("title", "goal", "time", "needs", "seconds")
-INSTALL = """\
+INSTALL = f"""\
 try:
     import tinynet as tn
-except ImportError:  # as on Colab: installed for this session
-    %pip install --quiet "tinynet-dl[lessons]"
+except ImportError:  # not installed here: then for this session
+    %pip install --quiet "{PROJECT["name"]}[lessons]"
     import tinynet as tn"""
 
 Cell = tuple[str, str]  # kind ("code", "markdown", "lesson"), text
@@ -62,10 +64,18 @@ def about(source: str) -> dict[str, str]:
     return {key: " ".join(value.split()) for key, value in entries.items()}
 
 
+def badge(name: str) -> str:
+    """The button that opens a lesson in Colab; nothing while pyproject.toml names no repository on GitHub."""
+    for address in PROJECT.get("urls", {}).values():
+        if found := re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(\.git)?/?", address):
+            there = f"{COLAB}/github/{found[1]}/blob/main/lessons/{name}.ipynb"
+            return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({there})\n\n"
+    return ""
+
+
 def header(name: str, entries: dict[str, str]) -> list[Cell]:
     """The cells that every lesson begins with."""
-    text = (f"# Lesson {int(name[:2])}: {entries['title']}\n\n"
-            f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({COLAB}/{name}.ipynb)\n\n"
+    text = (f"# Lesson {int(name[:2])}: {entries['title']}\n\n{badge(name)}"
             f"**Goal.** {entries['goal']}\n\n**Time.** {entries['time']}.\n\n"
             f"**You need.** {entries['needs']}\n\n"
             "Read, predict, run (Shift+Enter). Where a cell has `...`, write; the cell below it checks what you wrote, "

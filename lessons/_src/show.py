@@ -2,6 +2,8 @@
 
     python lessons/_src/show.py 01_slopes FOLDER                  the solution, at scale ci
     python lessons/_src/show.py 01_slopes FOLDER --scale laptop --stub
+
+`run` is what times.py needs too.
 """
 from __future__ import annotations
 
@@ -18,6 +20,18 @@ import nbformat
 LESSONS = Path(__file__).resolve().parents[1]
 
 
+def run(name: str, where: Path, scale: str, stub: bool = False) -> tuple[nbformat.NotebookNode, float]:
+    """A lesson after Run All in a kernel of its own, and the seconds that took; a cell that raises ends nothing."""
+    notebook = nbformat.read(LESSONS / ("" if stub else "solutions") / f"{name}.ipynb", as_version=4)
+    path = os.pathsep.join(filter(None, (str(LESSONS.parent), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "TINYNET_SCALE": scale, "PYTHONPATH": path}
+    resources = {"metadata": {"path": str(where)}}
+    client = nbclient.NotebookClient(notebook, timeout=3600, allow_errors=True, resources=resources)
+    start = time.monotonic()
+    client.execute(env=environment)
+    return notebook, time.monotonic() - start
+
+
 def main() -> int:
     """Run what the command line asks for; status 1 if a cell raises."""
     parser = argparse.ArgumentParser(description="Run a lesson, and write its text and figures.")
@@ -27,14 +41,8 @@ def main() -> int:
     parser.add_argument("--stub", action="store_true", help="the stub, not the solution")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    notebook = nbformat.read(LESSONS / ("" if args.stub else "solutions") / f"{args.name}.ipynb", as_version=4)
-    path = os.pathsep.join(filter(None, (str(LESSONS.parent), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "TINYNET_SCALE": args.scale, "PYTHONPATH": path}
-    resources = {"metadata": {"path": str(args.folder)}}
-    client = nbclient.NotebookClient(notebook, timeout=3600, allow_errors=True, resources=resources)
-    start = time.monotonic()
-    client.execute(env=environment)
-    seconds, failed, figures, text = time.monotonic() - start, 0, 0, []
+    notebook, seconds = run(args.name, args.folder, args.scale, args.stub)
+    failed, figures, text = 0, 0, []
     for number, cell in enumerate(notebook.cells):
         text.append(f"--- cell {number}\n{cell.source}")
         for output in cell.get("outputs", []):

@@ -112,7 +112,7 @@ def test_a_class_of_thirty(tmp_path, capsys):
     for name, (cells, _, _) in HANDED_IN.items():
         hand_in(tmp_path / f"{name}.ipynb", *cells)
     start = time.monotonic()
-    assert cli.main(["grade", str(tmp_path), "--csv", "--limit", "6", "--seed", "7"]) == 0
+    assert cli.main(["grade", str(tmp_path), "--csv", "--limit", "30", "--seed", "7"]) == 0
     took = time.monotonic() - start
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     for name in HANDED_IN:
@@ -142,6 +142,8 @@ def test_a_file_that_is_no_lesson_is_a_row(tmp_path, text, words):
 
 def test_no_file_is_a_row_and_no_notebook_at_all_an_error(tmp_path, capsys):
     assert grade(tmp_path / "none.ipynb")[0].status == "error"
+    assert cli.main(["grade", str(tmp_path), str(tmp_path / "none.ipynb")]) == 1
+    assert "No such file or directory: " in capsys.readouterr().err
     assert cli.main(["grade", str(tmp_path)]) == 1
     assert "no notebook in" in capsys.readouterr().err
 

@@ -9,7 +9,9 @@ import pytest
 import tinynet as tn
 from tinynet.learn import Wrong, close, draw, find, judge, reference, require, rule, slope
 from tinynet.learn.answers import ANSWERS, is_stub
+from tinynet.learn.compare import Unable
 from tinynet.learn.exercises import EXERCISES
+from tinynet.learn.judging import show
 from tinynet.learn.lessons import in_words
 
 
@@ -248,6 +250,15 @@ def test_close_refuses_and_helps(got, expected, words):
     assert words in f"{caught.value.what} {caught.value.hint}"
 
 
+def test_a_shape_is_shown_whole_and_numpys_numbers_as_pythons(twice):
+    with pytest.raises(Wrong) as caught:
+        close((2, 4), (2, 3), "a hint")
+    assert (caught.value.expected, caught.value.got) == ((2, 3), (2, 4))
+    close([2, 3], (2, 3))
+    close(np.array([2, 3]), (2, 3))
+    assert show([np.float64(0.5), 2]) == "[0.5, 2]"
+
+
 def test_require():
     require(True, "fine")
     with pytest.raises(Wrong, match="three are wanted"):
@@ -258,8 +269,9 @@ def test_slope_gives_gradchecks_diagnosis():
     a, b = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
     slope(rule(np.multiply, lambda g, a, b: (g * b, g * a)), [a, b])
     slope(lambda x: x.exp(), [a], second=True)
-    with pytest.raises(Wrong, match="sign flipped"):
+    with pytest.raises(Wrong, match=r"argument 0 (?s:.*)sign flipped") as caught:
         slope(rule(np.multiply, lambda g, a, b: (-g * b, g * a)), [a, b])
+    assert "ran in" not in str(caught.value), "where the check itself runs helps nobody"
     with pytest.raises(Wrong, match="has shape"):
         slope(rule(np.multiply, lambda g, a, b: (g.sum(), g * a)), [a, b])
     with pytest.raises(Wrong, match="each of the 2 arguments"):
@@ -388,3 +400,21 @@ def test_in_words(seconds, words):
 
 def test_find_loads_the_lesson():
     assert find("03.gradients").id == "03.gradients"
+
+
+# --- what Jupyter shows -------------------------------------------------------------------------------------
+def test_where_a_lesson_stops_there_is_a_sentence_and_no_traceback():
+    assert tn.learn.Stop("no compiler")._render_traceback_() == ["no compiler"]
+
+
+def test_use_shows_nothing_at_the_end_of_a_cell():
+    assert tn.use(None)._ipython_display_() is None
+
+
+def test_what_cannot_be_checked_here_is_no_mistake_of_the_answer(twice):
+    @twice.property("it runs on what is missing here")
+    def _(mine):
+        raise Unable("this cannot be checked here: no compiler")
+
+    verdict = judge(twice, lambda x: 2 * x)
+    assert verdict == ("error", "✗ 99.twice: this cannot be checked here: no compiler")

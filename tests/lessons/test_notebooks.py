@@ -1,9 +1,11 @@
 """The lessons run: solutions pass their checks, stubs run through and call every exercise undone, without a network."""
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +45,18 @@ def exercises(name: str) -> list[str]:
 def test_a_rebuild_changes_nothing() -> None:
     run = subprocess.run([sys.executable, LESSONS / "_src" / "build.py", "--check"], capture_output=True, text=True)
     assert run.returncode == 0, f"run python lessons/_src/build.py\n{run.stdout}{run.stderr}"
+
+
+def test_a_badge_only_where_the_project_has_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("lessons_build", LESSONS / "_src" / "build.py")
+    assert spec is not None and spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert f'"{build.PROJECT["name"]}[lessons]"' in build.INSTALL
+    monkeypatch.setitem(build.PROJECT, "urls", {"Documentation": "https://a.b/c"})
+    assert build.badge("01_slopes") == ""
+    monkeypatch.setitem(build.PROJECT, "urls", {"Repository": "https://github.com/some-one/net.git"})
+    assert "/github/some-one/net/blob/main/lessons/01_slopes.ipynb)" in build.badge("01_slopes")
 
 
 @every_lesson
@@ -92,8 +106,8 @@ def test_the_index_names_every_lesson() -> None:
 
 
 # --- run ----------------------------------------------------------------------------------------------------
-def run_all(path: Path, where: Path, scale: str = "ci") -> tuple[str, list[str]]:
-    """Run a notebook as Run All does: (all that it printed, the first error if there is one)."""
+def run_all(path: Path, where: Path, **variables: str) -> tuple[str, list[str]]:
+    """Run a notebook as Run All does, at scale ci: (all that it printed, the first error if there is one)."""
     nbclient = pytest.importorskip("nbclient", reason="NO LESSON RAN: pip install nbclient ipykernel")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel", reason="NO LESSON RAN: pip install nbclient ipykernel")
@@ -101,7 +115,7 @@ def run_all(path: Path, where: Path, scale: str = "ci") -> tuple[str, list[str]]
     assert not list(nbformat.validator.iter_validate(notebook))
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     path_to_us = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "TINYNET_SCALE": scale, "PYTHONPATH": path_to_us}
+    environment = {**os.environ, "TINYNET_SCALE": "ci", "PYTHONPATH": path_to_us, **variables}
     client = nbclient.NotebookClient(notebook, timeout=4 * LIMIT, kernel_name="python3",
                                      resources={"metadata": {"path": str(where)}})
     try:
@@ -139,3 +153,16 @@ def test_the_stub_runs_through_and_nothing_is_done(name: str, tmp_path: Path) ->
     missing = [id for id in exercises(name) if f"○ {id}: not done yet" not in said]
     assert not missing, f"not called undone: {missing}\n{said}"
     assert "✓ " not in said and "✗" not in said, said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the emulator runs on Linux")
+@pytest.mark.filterwarnings("default")
+def test_without_a_compiler_lesson_16_ends_with_one_sentence(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "bin"
+    elsewhere.mkdir()
+    for tool in ("env", "sh", "uname"):
+        (elsewhere / tool).symlink_to(shutil.which(tool) or "/bin/sh")
+    _, (error,) = run_all(LESSONS / "16_gpu.ipynb", tmp_path, PATH=str(elsewhere), CXX="g++")
+    assert "apt install g++" in error and "This lesson ends here for today" in error
+    assert "Traceback" not in error and "File " not in error, error

@@ -33,9 +33,9 @@ from tinynet.learn.compare import Wrong, close, require, rule, slope
 from tinynet.learn.engine import forward, gradient, use
 from tinynet.learn.exercises import Exercise, find, of_lesson, reference
 from tinynet.learn.judging import Verdict, judge
-from tinynet.learn.lessons import begin, sized
+from tinynet.learn.lessons import Stop, begin, sized
 
-__all__ = ["ANSWERS", "Answer", "Exercise", "Verdict", "Wrong", "begin", "check", "close", "exercise", "find",
+__all__ = ["ANSWERS", "Answer", "Exercise", "Stop", "Verdict", "Wrong", "begin", "check", "close", "exercise", "find",
            "forward", "gradient", "judge", "of_lesson", "reference", "require", "rule", "sized", "slope", "use"]
 
 STANDS_IN = "    Until it is right the cells below use tinynet's own solution."

@@ -18,6 +18,10 @@ class Wrong(AssertionError):
         self.what, self.expected, self.got, self.hint = what, expected, got, hint
 
 
+class Unable(Wrong):
+    """Nothing is known of the answer: what would check it is missing here."""
+
+
 def require(condition: Any, what: str, hint: str = "", *, expected: Any = HIDDEN, got: Any = HIDDEN) -> None:
     """Raise Wrong unless the condition is true. `what`: a sentence that says what is wrong."""
     if not condition:
@@ -33,6 +37,10 @@ def close(got: Any, expected: Any, hint: str = "", *, what: str = "", rtol: floa
                 expected=sorted(expected), got=sorted(got) if isinstance(got, dict) else got)
         for key in expected:
             close(got[key], expected[key], hint, what=what or f"entry {key!r} is wrong", rtol=rtol, atol=atol)
+        return
+    if isinstance(expected, tuple) and expected and all(type(n) is int for n in expected):  # a shape, or places
+        same = np.ndim(values(got)) == 1 and list(got) == list(expected)
+        require(same, what, hint, expected=expected, got=got)
         return
     if isinstance(expected, tuple) or (isinstance(expected, list) and not _numeric(expected)):
         several = isinstance(got, tuple | list) or np.ndim(values(got)) > 0
@@ -98,7 +106,7 @@ def looks_like(g: np.ndarray, e: np.ndarray) -> str:
     if not large.any() or not np.isfinite(e).all():
         return ""
     ratio = float(np.median(g[large] / e[large]))
-    if np.allclose(g, ratio * e) and not np.allclose(ratio, 0) and large.sum() > 1:
+    if np.allclose(g, ratio * e) and not np.isclose(ratio, (0, 1), rtol=1e-3).any() and large.sum() > 1:
         if np.isclose(ratio, -1):
             return "The sign is flipped."
         return f"Every number is {ratio:.4g} times the right one: a factor is missing or one too many."
@@ -116,7 +124,23 @@ def slope(function: Callable[..., Any], inputs: Sequence[Any], hint: str = "", *
     if result.cause is not None:
         raise result.cause
     if not result:
-        raise Wrong(str(result), hint=hint)
+        raise Wrong(_told(result), hint=hint)
+
+
+def _told(result: Any) -> str:
+    """What of gradcheck's report helps here: one input that is wrong, its worst elements, and the diagnosis."""
+    failed = [c for c in result.inputs if c.status == "FAIL"]
+    if not failed:
+        return "\n".join(result.problems)
+    one = next((c for c in failed if c.diagnosis), failed[0])
+    which = "the gradient" if len(result.inputs) == 1 else f"the gradient of argument {one.label.split()[-1]} (from 0)"
+    lines = [f"{which} is not the slope at {one.wrong} of {one.looked_at} elements. The worst of them, by your rule "
+             "(analytic) and measured (numeric):", *one.details()]
+    others = ", ".join(c.label.split()[-1] for c in failed if c is not one)
+    lines += [f"Also wrong, of the arguments: {others}"] * bool(others)
+    lines += [one.diagnosis.replace("grad_output", "g")] * bool(one.diagnosis)
+    lines += [result.culprit] * bool(result.culprit and "at fault" not in result.culprit)
+    return "\n".join(lines)
 
 
 def rule(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:

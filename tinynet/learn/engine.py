@@ -65,6 +65,9 @@ class use:
         if self.answer is not None and self.answer.id not in self.before:
             _put_back(self.answer.id)
 
+    def _ipython_display_(self) -> None:
+        """Nothing at the end of a cell: what there is to say has been printed."""
+
     def __repr__(self) -> str:
         running = [f"your {ANSWERS[id].__name__}" for id in _in_use if id in ANSWERS]
         return f"<the engine runs {', '.join(running) or 'its own functions'}>"

@@ -157,7 +157,9 @@ def _table(rows: list[Row], out: IO[str]) -> None:
 
 
 def main(paths: list[Path], seed: int, limit: float, form: str) -> int:
-    """Grade notebooks (of folders: all in them) and print the report; status 0."""
+    """Grade notebooks (of folders: all in them) and print the report; status 0. OSError for a path that is none."""
+    for path in paths:
+        path.stat()
     files = [file for path in paths for file in (sorted(path.rglob("*.ipynb")) if path.is_dir() else [path])]
     files = [file for file in files if ".ipynb_checkpoints" not in file.parts]
     if not files:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.learn.answers import NotDone, run
-from tinynet.learn.compare import HIDDEN, Wrong
+from tinynet.learn.compare import HIDDEN, Unable, Wrong
 from tinynet.learn.exercises import Exercise, Property, _own
 
 KEPT = os.path.join(tempfile.gettempdir(), "tinynet-hypothesis")  # what Hypothesis writes: not beside the notebook
@@ -151,7 +151,7 @@ def _told(exercise: Exercise, held: Property, written: Any, case: dict[str, Any]
     rows = [(name, show(value)) for name, value in case.items()]
     what, hint, status = "", "", "failed"
     if isinstance(error, Wrong):
-        what, hint = error.what, error.hint
+        what, hint, status = error.what, error.hint, "error" if isinstance(error, Unable) else "failed"
         rows += [(word, show(value)) for word, value in (("expected", error.expected), ("got", error.got))
                  if value is not HIDDEN]
     else:
@@ -182,6 +182,8 @@ def show(value: Any) -> str:
         text = np.array2string(np.asarray(value), precision=6, separator=", ", threshold=64, edgeitems=2)
         dtype = "" if value.dtype.name in ("float64", "int64", "bool") else f" ({value.dtype.name})"
         text += dtype
+    elif isinstance(value, list | tuple) and any(isinstance(part, np.generic) for part in value):
+        text = repr(type(value)(part.item() if isinstance(part, np.generic) else part for part in value))
     elif callable(value) and hasattr(value, "__name__"):
         text = value.__name__
     else:

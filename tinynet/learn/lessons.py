@@ -33,6 +33,13 @@ def sized(ci: Any, laptop: Any, full: Any = None) -> Any:
     return {"ci": ci, "laptop": laptop, "full": laptop if full is None else full}[scale()]
 
 
+class Stop(Exception):
+    """A lesson cannot go on here: Jupyter shows the sentence and no traceback, and Run All goes no further."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [str(self)]
+
+
 def begin(ci: float, laptop: float, full: float | None = None) -> str:
     """Print how long the lesson will take here, of the seconds it takes at each scale on the machine where it was
     timed; set up figures that can be read in grey, and the random numbers. Returns the scale."""

@@ -11,7 +11,8 @@ class forward_difference:
         return f(x + h) - f(x)
 
     def wrong_backward(f, x, h):
-        """the line through the points at x and x + h"""
+        """the line through the points at x and x + h
+        to its right"""
         return (f(x) - f(x - h)) / h
 
     def wrong_sign(f, x, h):
@@ -24,11 +25,13 @@ class forward_difference:
         return f(x + h) - f(x) / h
 
     def wrong_step_of_its_own(f, x, h):
-        """the line through the points at x and x + h"""
+        """the line through the points at x and x + h
+        the h that is given"""
         return (f(x + 1e-6) - f(x)) / 1e-6
 
     def wrong_central(f, x, h):
-        """the line through the points at x and x + h"""
+        """the line through the points at x and x + h
+        One point is at x itself"""
         return (f(x + h) - f(x - h)) / (2 * h)
 
     def right_in_single_precision(f, x, h):

@@ -12,7 +12,7 @@ class mul_rule:
 
     def wrong_without_g(g, a, b):
         """a measured slope agrees
-        grad_output ignored"""
+        g ignored"""
         return b, a
 
     def wrong_added(g, a, b):
@@ -54,7 +54,7 @@ class matmul_rule:
 
     def wrong_g_ignored(g, a, b):
         """a measured slope agrees
-        grad_output ignored"""
+        g ignored"""
         return np.ones_like(g) @ b.T, a.T @ np.ones_like(g)
 
     def right_by_einsum(g, a, b):

@@ -40,7 +40,7 @@ class early_stopping:
         return len(losses) - 1, best
 
     def wrong_best_of_all(losses, patience):
-        """it is right for any losses"""
+        """The best is the best so far"""
         return early_stopping.right_with_a_counter(losses, patience)[0], int(np.argmin(losses))
 
     def right_with_a_counter(losses, patience):

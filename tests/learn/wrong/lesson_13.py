@@ -153,7 +153,8 @@ class generate:
         return ids
 
     def wrong_first_ones_kept(model, ids, count, temperature=1.0):
-        """the numbers are wrong"""
+        """it should be shown other characters
+        a[-n:] is the end of a list"""
         ids = list(ids)
         for _ in range(count):
             scores = model(tn.tensor([ids[:model.context]]))[0, -1]

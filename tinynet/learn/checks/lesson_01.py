@@ -52,6 +52,7 @@ def _(mine, slope, x, h):
 
 
 forward_difference.agrees("it is the slope of the line through the points at x and x + h",
+                          hint="One point is at x itself, the other to its right, as far as the h that is given.",
                           f=CURVES, x=draw.number(), h=STEPS)
 
 

@@ -128,7 +128,8 @@ def _(mine):
 
 
 clip_by_norm.agrees("it is right for any gradients", gradients=st.lists(draw.arrays((2, 3)), min_size=1, max_size=3),
-                    most=st.sampled_from([0.5, 1.0, 5.0]))
+                    most=st.sampled_from([0.5, 1.0, 5.0]), hint="All are multiplied by one and the same number: most / "
+                    "length, where the length is more than `most`, else 1.")
 
 
 # ---- LSTM

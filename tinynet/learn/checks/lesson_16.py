@@ -11,11 +11,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinynet.kernels.cuda import launcher, record
-from tinynet.kernels.cuda.compiler import CompileError
+from tinynet.kernels.cuda.compiler import CompileError, gxx
 from tinynet.kernels.cuda.report import KernelFault
 from tinynet.kernels.cuda.source import Source
 from tinynet.learn import close, draw, reference, require
-from tinynet.learn.compare import Wrong
+from tinynet.learn.compare import Unable, Wrong
 
 AFFINE = """extern "C" __global__ void affine(const float* x, float* y, float a, float b, int n) {
 """, """
@@ -57,6 +57,10 @@ def program(text: str) -> Source:
 def run(frame: tuple[str, str], body: Any, grid: Any, block: Any, race: str = "", **given: Any) -> record.Launch:
     """Launch a kernel on the emulator. race: what to think of where it finds one."""
     require(isinstance(body, str), f"the text of the kernel is expected, a str, not {type(body).__name__}")
+    try:
+        gxx()
+    except CompileError as missing:
+        raise Unable(f"this cannot be checked here: {missing}") from missing
     source = program(body.join(frame))
     try:
         with record.emulate() as seen:
