@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ def places(library: Path, image: int, addresses: Sequence[int], file: str) -> li
         given = "\n".join(hex(offset) for offset in unknown)
         command = [tool, "-a", "-i", "-e", str(library)]
         told = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
-        for part, offset in zip(told.stdout.split("0x")[1:], unknown, strict=True):
+        for part, offset in zip(re.split("^0x", told.stdout, flags=re.MULTILINE)[1:], unknown, strict=True):
             chain = [line.partition(" (")[0].rpartition(":") for line in part.splitlines()[1:]]
             ours = [line for path, _, line in chain if Path(path).name == Path(file).name and line.isdigit()]
             lines = [Place(file, int(line)) for line in ours]
