@@ -206,10 +206,10 @@ SEEDS = [
     Seed("dropout.cu", "dropout_channels", "(i + k) / s.each", "i / s.each", WRONG, "dropped channels"),
     Seed("dropout.cu", "dropout_channels", "number % 4 == 3 ?", "number % 4 == 1 ?", WRONG, "dropped channels"),
     Seed("lookup.cu", "sort_tiles", "__syncthreads();", "", "unwritten", "words"),
-    Seed("lookup.cu", "sort_tiles", "other < there;", "other < TILE;", "race", "words"),
+    Seed("lookup.cu", "sort_tiles", "other < there;", "other < TILE;", "out of bounds", "words"),
     Seed("lookup.cu", "merge_runs", "% width + smaller(", "% width + 1 + smaller(", "out of bounds", "words"),
     Seed("lookup.cu", "add_runs", "if (inside && !begun_before)", "if (inside)", "race", "words"),
-    Seed("lookup.cu", "add_runs", "&& next != now", "&& next == now", WRONG, "words"),
+    Seed("lookup.cu", "add_runs", "&& next != now", "&& next == now", "race", "words"),
     Seed("lookup.cu", "add_parts", "other <= last;", "other < last;", WRONG, "words"),
     Seed("lookup.cu", "add_parts", "first / CHUNK != chunk ||", "", "race", "words"),
 ]
