@@ -5,7 +5,7 @@
 # time: 45 minutes
 # needs: Python (functions, loops, lists), and what the graph of a function is. No calculus beyond "a slope is how
 #   steep a curve is"
-# seconds: ci 5, laptop 5
+# seconds: ci 5, laptop 7
 
 # %% [markdown]
 # ## Predict first

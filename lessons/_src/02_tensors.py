@@ -4,7 +4,7 @@
 #   read handwritten digits with nothing but distances.
 # time: 60 minutes
 # needs: Lesson 1 (what a slope is); Python lists and loops
-# seconds: ci 4, laptop 4
+# seconds: ci 4, laptop 7
 
 # %% [markdown]
 # ## Predict first

@@ -4,7 +4,7 @@
 #   the engine you are going to use, all of them, on your own machine.
 # time: 60 minutes
 # needs: Lessons 1 (central differences), 2 (shapes) and 3 (rules for going backwards)
-# seconds: ci 5, laptop 12
+# seconds: ci 5, laptop 11
 
 # %% [markdown]
 # ## Predict first

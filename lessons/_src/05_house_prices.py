@@ -4,7 +4,7 @@
 #   fooling yourself look like. The training loop you write here is the one of every later lesson.
 # time: 60 minutes
 # needs: Lessons 1 (descent), 2 (shapes) and 3 (what `backward` does)
-# seconds: ci 3, laptop 6
+# seconds: ci 3, laptop 8
 
 # %% [markdown]
 # ## Predict first

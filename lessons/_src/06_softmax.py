@@ -4,7 +4,7 @@
 #   yourself, and judge a classifier by more than one number.
 # time: 60 minutes
 # needs: Lessons 2 (shapes), 3 (rules), 4 (checking them) and 5 (the training loop); what a logarithm is
-# seconds: ci 3, laptop 5
+# seconds: ci 3, laptop 8
 
 # %% [markdown]
 # ## Predict first

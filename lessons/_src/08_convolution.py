@@ -4,7 +4,7 @@
 #   shrinks what it finds. Derive their gradients, train a network on your own, then read tinynet's.
 # time: 90 minutes
 # needs: Lesson 3 (rules for gradients), lesson 7 (layers, training); slices of NumPy arrays
-# seconds: ci 8, laptop 14
+# seconds: ci 8, laptop 11
 
 # %% [markdown]
 # ## Predict first

@@ -4,7 +4,7 @@
 #   to read 97 of 100 handwritten digits it has never seen. Then see it struggle with photographs.
 # time: 75 minutes
 # needs: Lesson 7 (optimizers, training), lesson 8 (convolution, pooling)
-# seconds: ci 8, laptop 130, full 1500
+# seconds: ci 8, laptop 48, full 240
 
 # %% [markdown]
 # ## Predict first

@@ -4,7 +4,7 @@
 #   images, drop units, normalise the layers. Measure what each of them is worth.
 # time: 90 minutes
 # needs: Lesson 9 (training a CNN), lesson 2 (sums over axes)
-# seconds: ci 8, laptop 120, full 700
+# seconds: ci 8, laptop 105, full 700
 
 # %% [markdown]
 # ## Predict first

@@ -3,7 +3,7 @@
 # goal: See why a stack of many layers cannot learn, mend it with one plus sign, and train a residual network.
 # time: 60 minutes
 # needs: Lesson 3 (slopes along a path), lesson 9 (CNNs), lesson 10 (batch norm, augmentation)
-# seconds: ci 8, laptop 90, full 1800
+# seconds: ci 8, laptop 60, full 1800
 
 # %% [markdown]
 # ## Predict first

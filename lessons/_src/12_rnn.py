@@ -4,7 +4,7 @@
 #   it invent first names.
 # time: 75 minutes
 # needs: Lesson 3 (slopes along a path), lesson 6 (softmax, cross-entropy), lesson 11 (why deep stacks do not learn)
-# seconds: ci 10, laptop 45
+# seconds: ci 10, laptop 35
 
 # %% [markdown]
 # ## Predict first

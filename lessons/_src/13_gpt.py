@@ -5,7 +5,7 @@
 # time: 90 minutes
 # needs: Lessons 6 (cross-entropy), 7 (layers, Adam) and 12 (text as numbers, temperature); residual connections of
 #   lesson 11 help
-# seconds: ci 9, laptop 80
+# seconds: ci 9, laptop 67
 
 # %% [markdown]
 # ## Predict first

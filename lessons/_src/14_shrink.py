@@ -4,7 +4,7 @@
 #   somebody who has no tinynet.
 # time: 75 minutes
 # needs: Lessons 6 (softmax, cross-entropy) and 7 (layers, Adam)
-# seconds: ci 12, laptop 60
+# seconds: ci 12, laptop 52
 
 # %% [markdown]
 # ## Predict first

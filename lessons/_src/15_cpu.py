@@ -4,7 +4,7 @@
 #   your machine. Then read the loop at the heart of tinynet.
 # time: 75 minutes
 # needs: Lessons 2 (shapes), 6 (softmax) and 8 (convolution)
-# seconds: ci 8, laptop 15
+# seconds: ci 8, laptop 38
 
 # %% [markdown]
 # ## Predict first

@@ -5,7 +5,7 @@
 # time: 90 minutes
 # needs: Lesson 15 (memory is the limit); Linux (on Windows, that of WSL) with the compiler g++ (apt install g++). A
 #   card is used if there is one
-# seconds: ci 14, laptop 20
+# seconds: ci 14, laptop 17
 
 # %% [markdown]
 # ## Predict first
