@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -457,6 +458,19 @@ def test_the_bar_is_on_stderr_and_tells_the_figures(capsys):
     fit(t, *data())
     t.evaluate(*data())
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(monkeypatch):
+    pty = pytest.importorskip("pty")
+    ours, its = pty.openpty()  # of 0 rows and columns
+    with monkeypatch.context() as patch, open(its, "w") as terminal:
+        patch.setattr(sys, "stderr", terminal)
+        assert terminal.isatty() and tuple(os.get_terminal_size(its)) == (0, 0)
+        trainer().fit(*data(), epochs=1)
+        terminal.flush()
+        shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "epoch 1/1: 100%|" in shown and "samples/s" in shown
 
 
 def test_the_figures_are_shown_on_the_way(monkeypatch):

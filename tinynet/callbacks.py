@@ -10,6 +10,7 @@ from typing import Any
 
 from tinynet.checkpoint import save
 from tinynet.files import whole_file
+from tinynet.kinds import check_kind
 
 Logs = dict[str, float]
 
@@ -58,7 +59,11 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from there. TypeError or ValueError for what can be no state."""
+        check_kind(f"the state of {type(self).__name__}", state, {})
+        for name in state:
+            if hasattr(Callback, str(name)) or callable(getattr(self, str(name), None)) or name == "trainer":
+                raise ValueError(f"the state of {type(self).__name__} cannot have a {name!r}")
         self.__dict__.update(state)
 
 
@@ -104,6 +109,11 @@ class _Watcher(Callback):
             return False
         self.best = value
         return True
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there. TypeError, KeyError or ValueError for what is not of the kind of the present state."""
+        check_kind(f"the state of {type(self).__name__}", state, self.state_dict())
+        super().load_state_dict(state)
 
     def on_train_begin(self) -> None:
         """ValueError if the quantity will not be there."""
@@ -151,6 +161,12 @@ class EarlyStopping(_Watcher):
         """Give the model its best weights back."""
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there. The best weights must be some of this model."""
+        super().load_state_dict(state)
+        if self.best_weights is not None:
+            check_kind("the state of EarlyStopping['best_weights']", self.best_weights, self.model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far, and how long ago that was."""

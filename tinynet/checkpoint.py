@@ -42,7 +42,10 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
     {'epoch': 3, 'weights': tensor([1., 2.])}
     """
     tensors: dict[str, Tensor] = {}
-    tree = _encode(obj, (), tensors)
+    _write(_encode(obj, (), tensors), tensors, f)
+
+
+def _write(tree: Any, tensors: dict[str, Tensor], f: str | os.PathLike[str]) -> None:
     header = {"version": VERSION, "crc32": checksum(tree, tensors), "object": tree}
     save_safetensors(tensors, f, {HEADER: json.dumps(header)})
 

@@ -225,8 +225,8 @@ def _positive(kind: Any) -> Any:
 def _demo(args: argparse.Namespace) -> int:
     from tinynet.recipes.demo import demo
 
-    writable(args.out, "--out")
-    demo(args.out)
+    with writable(args.out, "--out"):
+        demo(args.out)
     return 0
 
 

@@ -45,6 +45,26 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             Path(file.name).unlink(missing_ok=True)
 
 
+@contextmanager
+def folder_there(path: Path) -> Iterator[None]:
+    """The folder is there, if need be made; one that was made, and is empty at the end, is removed.
+
+    >>> from pathlib import Path; from tinynet.files import folder_there
+    >>> with folder_there(Path("results/today")): Path("results").is_dir()
+    True
+    >>> Path("results").exists()
+    False
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
 def check_file(path: Path) -> None:
     """OSError, naming it, for what cannot be read, and for a device or a pipe: reading these might never end.
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import secrets
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,9 @@ class Generator:
         return np.frombuffer(b"".join(n.to_bytes(size, "little") for n, size in numbers), np.uint8).copy()
 
     def set_state(self, state: Any) -> Generator:
-        """Continue from where get_state() was called. RuntimeError if `state` is no such state."""
+        """Continue from where get_state() was called. TypeError or RuntimeError if `state` is no such state."""
+        if not hasattr(state, "dtype"):
+            raise TypeError(f"a generator state is a tensor of bytes, got {brief(state)}")
         data = np.asarray(state)
         size = 48 if self.device == CPU else 16
         if data.dtype != np.uint8 or data.shape != (size,):
@@ -77,6 +80,9 @@ class Generator:
             return self
         raw = data.tobytes()
         cut = [int.from_bytes(raw[a:b], "little") for a, b in ((0, 16), (16, 32), (32, 36), (36, 40), (40, 48))]
+        if not cut[1] % 2 or cut[2] > 1:
+            raise RuntimeError("these 48 bytes are no state of a generator: its increment is even, or it has more than "
+                               "half a word left")
         self._bits.state = {"bit_generator": "PCG64", "state": {"state": cut[0], "inc": cut[1]},
                             "has_uint32": cut[2], "uinteger": cut[3]}
         self._seed = cut[4]

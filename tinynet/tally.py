@@ -1,8 +1,10 @@
 """What a training adds up: the loss and the metrics of an epoch, and their history over the epochs."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from tinynet import metrics as known
 from tinynet import nn
 from tinynet.dtypes import Array
+from tinynet.kinds import check_kind, count
 from tinynet.metrics import to_numpy
 from tinynet.nn import functional as F
 from tinynet.tensor import Tensor
@@ -30,10 +33,10 @@ class History:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     def append(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Add an epoch's values."""
+        """Add an epoch's values; nan for those that it has not, or that the epochs before had not."""
+        for name in dict.fromkeys((*self.history, *logs)):
+            self.history.setdefault(name, [math.nan] * len(self.epoch)).append(logs.get(name, math.nan))
         self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
 
 
 class Tally:
@@ -52,8 +55,11 @@ class Tally:
         self.samples += n
         if self.metrics:
             truth, prediction = compared(self.loss, output, target)
-            self.truths.append(truth)
-            self.predictions.append(prediction)
+            for so_far, new in ((self.truths, truth), (self.predictions, prediction)):
+                if so_far and so_far[0].shape[1:] != new.shape[1:]:
+                    raise ValueError(f"metrics see all of an epoch at once, but after batches of shape (N, "
+                                     f"{str(so_far[0].shape[1:])[1:]} came one of {new.shape}")
+                so_far.append(new)
 
     def logs(self) -> dict[str, float]:
         """The loss and the metrics so far."""
@@ -70,10 +76,15 @@ class Tally:
         return {"total": self.total, "samples": self.samples, **joined}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Count on from there."""
-        self.total, self.samples = float(state["total"]), int(state["samples"])
-        self.truths, self.predictions = ([] if state[name] is None else [state[name]]
-                                         for name in ("truths", "predictions"))
+        """Count on from there. TypeError, KeyError or ValueError for what was never counted."""
+        check_kind("tally", state, {"total": 0.0})
+        samples, kept, metrics = count("tally['samples']", state.get("samples")), [], len(self.metrics)
+        for name in ("truths", "predictions"):
+            found = state.get(name)
+            if (found is None) is bool(samples and metrics) or (found is not None and not np.ndim(found)):
+                raise ValueError(f"tally[{name!r}] is {brief(found)}, of {samples} samples and for {metrics} metrics")
+            kept.append([] if found is None else [to_numpy(found)])
+        self.total, self.samples, (self.truths, self.predictions) = float(state["total"]), samples, kept
 
 
 def _number(name: str, value: Any) -> float:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import copy
-import operator
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from reprlib import repr as brief
 from typing import Any
 
 from tinynet import mistakes
@@ -17,6 +18,7 @@ from tinynet.device import device as Device
 from tinynet.dtypes import DType, get_default_dtype
 from tinynet.feed import batches, is_array, samples, streams, training_batches
 from tinynet.interrupts import Interrupts
+from tinynet.kinds import check_kind, count
 from tinynet.nn import CrossEntropyLoss, Module, NLLLoss
 from tinynet.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinynet.ops import as_tensor, cat
@@ -27,6 +29,11 @@ from tinynet.tally import History, Tally, named
 from tinynet.tensor import Tensor
 
 __all__ = ["Trainer"]
+
+FILE = {  # an example of what is in a checkpoint
+    "model": {}, "optimizer": {}, "callbacks": [[]], "epoch": 0, "batch": 0, "stop_training": False,
+    "history": {"epoch": [0], "history": {}}, "streams": {"now": [], "epoch began": []},
+}
 
 
 class Trainer:
@@ -272,38 +279,53 @@ class Trainer:
         if not isinstance(state, dict) or not state.keys() >= self.state_dict().keys():
             raise ValueError(f"{path} is no checkpoint of a Trainer")
         try:
-            self._go_on(state, path)
-        except (AttributeError, IndexError, KeyError, TypeError) as problem:
-            raise ValueError(f"{path} is no checkpoint of such a training, or is damaged: {problem!r}") from problem
+            check_kind("the file", state, FILE)
+            self._go_on(state)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+            why = problem.args[0] if problem.args else type(problem).__name__  # a KeyError would quote it
+            raise ValueError(f"{path} is no checkpoint of such a training, or is damaged: {why}") from problem
 
-    def _go_on(self, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
-        """Take over what was saved."""
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """Take over what was saved, of which FILE is seen to already."""
+        if any(len(pair) != 2 for pair in state["callbacks"]):
+            raise TypeError(f"callbacks must be pairs of a name and a state, got {brief(state['callbacks'])}")
         saved, mine = ([name for name, _ in pairs] for pairs in (state["callbacks"], self._callback_states()))
         if saved != mine:
-            raise ValueError(f"{path} has the state of the callbacks {saved}, this training has {mine}")
+            raise ValueError(f"it has the state of the callbacks {saved}, this training has {mine}")
         if (state["scheduler"] is None) != (self.scheduler is None):
-            raise ValueError(f"{path} was saved with{'out' * (state['scheduler'] is None)} a scheduler")
-        if len(state["streams"]["now"]) != len(self._streams):
-            raise ValueError(f"{path} was saved with {len(state['streams']['now'])} generators of random numbers, this "
-                             f"training has {len(self._streams)}: give the same model and loaders as then")
+            raise ValueError(f"it was saved with{'out' * (state['scheduler'] is None)} a scheduler")
+        self._epoch_began = state["streams"]["epoch began"]
+        for states in (self._epoch_began, state["streams"]["now"]):
+            if len(states) != len(self._streams):
+                raise ValueError(f"it was saved with {len(states)} generators of random numbers, this training has "
+                                 f"{len(self._streams)}: give the same model and loaders as then")
+            self._restore(states)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        pairs = [*zip(state["optimizer"]["param_groups"], self.optimizer.state_dict()["param_groups"], strict=True)]
         self.optimizer._opt_called = True  # else the schedule would think that its step comes too early
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+            pairs.append((state["scheduler"], self.scheduler.state_dict()))
+        for part, whole in pairs:  # what is not there would begin anew
+            if missing := whole.keys() - part.keys():
+                raise KeyError(f"it has no {min(missing)!r} among {brief([*part])}")
         stateful = [callback for callback in self.callbacks if callback.state_dict()]
         for callback, (_, saved_state) in zip(stateful, state["callbacks"], strict=True):
             callback.load_state_dict(saved_state)
         epochs, curves = state["history"]["epoch"], state["history"]["history"]
+        self.epoch, self.batch = count("epoch", state["epoch"]), count("batch", state["batch"])
+        if epochs != [*range(len(epochs))] or self.epoch != len(epochs):
+            raise ValueError(f"it has the figures of the epochs {brief(epochs)}, but goes on after {self.epoch} epochs")
+        for name, values in curves.items():
+            check_kind(f"history[{name!r}]", values, [math.nan])
+        if {len(values) for values in curves.values()} - {self.epoch} or (epochs and "loss" not in curves):
+            raise ValueError(f"history is no table of {self.epoch} epochs, their loss among it: {brief(curves)}")
         self.history = History([*epochs], {name: [*values] for name, values in curves.items()})
-        self.epoch, self.batch = (operator.index(state[name]) for name in ("epoch", "batch"))
-        if self.epoch != len(epochs) or self.batch < 0:
-            raise ValueError(f"{path} is damaged: it has the figures of {len(epochs)} epochs, and after {self.epoch} "
-                             f"epochs and {self.batch} batches it goes on")
-        self.stop_training = bool(state["stop_training"])
         self._tally.load_state_dict(state["tally"])
-        self._epoch_began, self.resumed = state["streams"]["epoch began"], True
-        self._restore(state["streams"]["now"])
+        if bool(self._tally.samples) != bool(self.batch):
+            raise ValueError(f"it has counted {self._tally.samples} samples in {self.batch} batches")
+        self.stop_training, self.resumed = state["stop_training"], True
 
     def _callback_states(self) -> list[Any]:
         return [[type(c).__name__, c.state_dict()] for c in self.callbacks if c.state_dict()]

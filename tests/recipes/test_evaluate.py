@@ -48,6 +48,10 @@ def distilled(base):
     return lambda state: setting("options", options)(state) | {"recipe": "distill"}
 
 
+def written(**options):
+    return lambda state: setting("options", options)(state) | {"recipe": "names-lstm"}
+
+
 @pytest.mark.parametrize("change, message", [
     (lambda state: state["model"], "is no checkpoint of a recipe but another file: `tinynet train RECIPE` writes"),
     (lambda state: [1, 2], "is no checkpoint of a recipe but another file"),
@@ -64,9 +68,13 @@ def distilled(base):
     (setting("batch_size", 0), "is damaged: there are no weights in it, or batches of none"),
     (changed("model", [1.0]), "is damaged: there are no weights in it"),
     (changed("model", {}), "does not hold the network of digits-cnn: (?s:.*)Missing key"),
-    (changed("recipe", "distill"), "is damaged: its options are"),
+    (changed("recipe", "distill"), "is damaged: options has no 'base'"),
     (distilled("digits-cnn"), "does not hold the network of distill"),
-    (distilled("frame"), "is damaged: its options are"),
+    (distilled("frame"), "is damaged: there is no recipe 'frame'"),
+    (distilled(3), r"is damaged: options\['base'\]\['name'\] must be of type str, got 3"),
+    (written(count=10**9), "is damaged: --count must be at most 1,000,000, got 1000000000"),
+    (written(temperature="hot"), "is damaged: --temperature must be a number, got 'hot'"),
+    (written(start=None), "is damaged: --start must be of type str, got None"),
 ])
 def test_another_file_is_refused(capsys, checkpoint, change, message):
     state, path = checkpoint

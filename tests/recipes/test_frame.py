@@ -274,9 +274,10 @@ def test_a_confusion_table_has_room_for_names():
 
 # --- where something is wrong -------------------------------------------------------------------------------
 def test_a_data_set_that_is_missing_is_named_with_the_command(capsys, small_images, tmp_path):
-    (tmp_path / "empty").mkdir()
-    args = ["--output", str(tmp_path / "out"), "--data", str(tmp_path / "empty")]
+    args = ["--output", str(tmp_path / "out" / "today"), "--data", str(tmp_path / "absent")]
+    before = sorted(tmp_path.iterdir())
     assert cli.main(["train", "fashion-cnn", *args]) == 1
+    assert sorted(tmp_path.iterdir()) == before, "an empty folder was left"
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("tinynet: error: could not download train-images-idx3-ubyte.gz")
     assert ("fashion-cnn needs the data set fashion_mnist (70,000 images, 28 x 28): `tinynet data fetch fashion_mnist` "

@@ -144,6 +144,7 @@ def test_without_the_plays_it_learns_the_sonnets(capsys, tmp_path, small_gpt, mo
 
 
 @pytest.mark.parametrize(("name", "args", "text"), [
+    ("char-gpt", ["--prompt="], "--prompt must have a letter that the writing begins with"),
     ("char-gpt", ["--prompt=aù"], "does not know the letter 'ù' in 'aù'"),
     ("char-gpt", ["--temperature=0"], "--temperature must be above 0, got 0.0"),
     ("names-lstm", ["--start=r2"], "does not know the letter '2' in 'r2'"),

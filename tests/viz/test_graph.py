@@ -53,6 +53,21 @@ def mlp():
     return model, model(x).square().mean()
 
 
+def test_a_constant_that_nobody_keeps_is_a_box_of_its_own():
+    """The shortcut of a residual block whose input needs no gradient."""
+    x = tn.randn(2, 3, 5, 5)
+    loss = Residual(3)(x).square().mean()
+    before = plot_graph(loss)
+    assert lines(before, "data") == [["x", "2×3×5×5"], ["constant", "not kept"]]
+    into_ops = {"conv2d": 3, "reshape": 1, "standardize": 3, "relu": 1, "add": 2, "square": 1, "mean": 1}
+    assert arrows(before) == sum(into_ops[name] for kind in ("op", "result") for name, *_ in lines(before, kind))
+    loss.backward()
+    assert ["constant", "not kept"] in lines(plot_graph(loss), "data")
+    w = tn.ones(2, requires_grad=True)
+    assert lines(plot_graph((w * 2.0 + 1.0).sum()), "data") == [["constant", "not kept"]]  # the 1; the 2 is the op's
+    assert lines(plot_graph(tn.cat([w, tn.ones(3)]).sum()), "data") == [["constant", "3"]]
+
+
 def test_a_small_network_before_and_after_backward():
     model, loss = mlp()
     before = plot_graph(loss, params=dict(model.named_parameters()))

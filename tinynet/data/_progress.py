@@ -1,10 +1,11 @@
 """The one progress bar: on stderr, and quiet in a log; in a notebook a widget."""
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -18,7 +19,17 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> Any:
 
     terminal = sys.stderr.isatty()
     interval = 0.1 if terminal or notebook else 10.0
-    return tqdm(items, file=sys.stderr, dynamic_ncols=terminal, mininterval=interval, **options)
+    bare = terminal and not notebook and 0 in _size()  # one that does not know its size: tqdm would show no bar
+    return tqdm(items, file=sys.stderr, dynamic_ncols=terminal and not bare, mininterval=interval,
+                **({"ncols": 80, "nrows": 24} if bare else {}), **options)
+
+
+def _size() -> Sequence[int]:
+    """Columns and rows of the terminal, 0 if it does not know them."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # it is closed, or of another kind
+        return 0, 0
 
 
 class EpochBar:

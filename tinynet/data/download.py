@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tinynet.data._progress import progress
+from tinynet.files import folder_there
 
 try:
     import fcntl
@@ -69,8 +70,7 @@ def fetch(name: str, mirrors: Sequence[str], md5: str, folder: Path) -> Path:
     """
     target, failures = folder / name, []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{name}.part") as part:
+        with folder_there(folder), locked(folder / f"{name}.part") as part:
             if target.exists():  # another process had the lock and was faster
                 verify(target, md5)
                 return target

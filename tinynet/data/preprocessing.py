@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from reprlib import repr as brief
 from typing import Any, Self
 
 import numpy as np
 
 from tinynet.dtypes import Array, get_default_dtype
+from tinynet.kinds import check_kind
 from tinynet.metrics import to_numpy
 from tinynet.ops import as_tensor, from_numpy
 from tinynet.tensor import Tensor
@@ -69,8 +71,14 @@ class StandardScaler:
         return {name: from_numpy(getattr(self, name).copy()) for name in ("mean_", "var_", "scale_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with what another one found."""
-        self.mean_, self.var_, self.scale_ = (to_numpy(state[name]) for name in ("mean_", "var_", "scale_"))
+        """Go on with what another one found. TypeError or ValueError if that is not three rows of numbers, one for each
+        column."""
+        check_kind("the state of StandardScaler", state, {})
+        rows: dict[str, Any] = {name: state.get(name) for name in ("mean_", "var_", "scale_")}
+        for name, row in rows.items():
+            if getattr(row, "ndim", 0) != 1 or row.dtype.kind != "f" or len(row) != len(rows["mean_"]):
+                raise ValueError(f"{name} of a StandardScaler must be a row of numbers, one a column, got {brief(row)}")
+        self.mean_, self.var_, self.scale_ = map(to_numpy, rows.values())
 
     def _check(self) -> None:
         if not hasattr(self, "scale_"):

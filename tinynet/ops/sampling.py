@@ -296,7 +296,7 @@ def get_rng_state() -> Any:
 
 
 def set_rng_state(new_state: Any) -> None:
-    """Continue the default stream from where get_rng_state() was called. RuntimeError for anything else.
+    """Continue the default stream from where get_rng_state() was called. TypeError or RuntimeError for anything else.
 
     >>> state = tn.get_rng_state()
     >>> x = tn.rand(3)

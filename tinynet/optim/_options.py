@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
 
 from tinynet.dtypes import float32, float64, get_default_dtype
+from tinynet.kinds import number
 from tinynet.tensor import Tensor
 
 
-def check_options(lr: Any, **options: Any) -> None:
-    """ValueError unless the learning rate is one number and it and all the options are >= 0."""
+def check_rate(lr: Any) -> None:
+    """TypeError or ValueError unless the learning rate is one number >= 0."""
     check_one_number(lr)
-    names = {"lr": "learning rate", "eps": "epsilon value"}
-    for name, value in {"lr": lr, **options}.items():
-        if isinstance(value, str) or not hasattr(value, "__ge__"):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        if not value >= 0.0:  # nan too is refused
-            raise ValueError(f"Invalid {names.get(name, f'{name} value')}: {value}; it must be >= 0")
+    check_options({"lr": lr}, "lr")
 
 
 def check_one_number(lr: Any) -> None:
@@ -27,14 +25,22 @@ def check_one_number(lr: Any) -> None:
         raise ValueError(f"Tensor lr must be 1-element, got one of shape {lr.shape}")
 
 
+def check_options(options: Mapping[str, Any], *names: str) -> None:
+    """TypeError or ValueError unless the options of these names are numbers >= 0."""
+    told = {"lr": "learning rate", "eps": "epsilon value"}
+    for name in names:
+        if not number(name, options[name]) >= 0.0:  # nan too is refused
+            raise ValueError(f"Invalid {told.get(name, f'{name} value')}: {options[name]}; it must be >= 0")
+
+
 def check_betas(betas: Any) -> None:
-    """ValueError unless there are two, both in [0, 1)."""
+    """TypeError or ValueError unless there are two, both in [0, 1)."""
     if not isinstance(betas, (tuple, list)):
-        raise TypeError(f"betas must be a pair of numbers in [0, 1), got {betas!r}")
+        raise TypeError(f"betas must be a pair of numbers in [0, 1), got {brief(betas)}")
     if len(betas) != 2:
-        raise ValueError(f"betas must be a pair of numbers in [0, 1), got {len(betas)}: {betas}")
+        raise ValueError(f"betas must be a pair of numbers in [0, 1), got {len(betas)}: {brief(betas)}")
     for k, beta in enumerate(betas):
-        if not 0.0 <= beta < 1.0:
+        if not 0.0 <= number(f"betas[{k}]", beta) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {k}: {beta}; it must be in [0, 1)")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet.device import backend
 from tinynet.dtypes import Array
-from tinynet.optim._options import check_options, counter
+from tinynet.optim._options import check_options, check_rate, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -37,13 +38,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        check_options(
-            lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-        )
+        check_rate(lr)
         super().__init__(
             params,
             {
@@ -57,9 +52,12 @@ class Adagrad(Optimizer):
         )
         for group in self.param_groups:
             for p in group["params"]:
-                self.state[p] = self._new_state(p.array)
+                self.state[p] = self._new_state(p.array, group)
 
-    def _new_state(self, w: Array) -> dict[str, Any]:
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_options(options, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
         start = float(self.defaults["initial_accumulator_value"])
         return {"step": counter(), "sum": Tensor(backend(w).full_like(w, start))}
 
@@ -67,7 +65,7 @@ class Adagrad(Optimizer):
         xp = backend(w)
         lr, lr_decay, decay = float(group["lr"]), float(group["lr_decay"]), float(group["weight_decay"])
         if not state:  # a group that came later
-            state.update(self._new_state(w))
+            state.update(self._new_state(w, group))
         step, s = state["step"].array, state["sum"].array
         step += 1
         if group["maximize"]:

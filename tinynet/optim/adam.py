@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet import kernels
 from tinynet.device import backend
+from tinynet.dtypes import Array
 from tinynet.nvidia import recording
-from tinynet.optim._options import check_betas, check_options, counter
+from tinynet.optim._options import check_betas, check_options, check_rate, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -43,10 +45,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_options(lr, eps=eps, weight_decay=weight_decay)
-        check_betas(betas)
-        if not all(isinstance(beta, float) for beta in betas):
-            raise ValueError(f"betas must be floats, got {betas}")
+        check_rate(lr)
         super().__init__(
             params,
             {
@@ -59,15 +58,26 @@ class Adam(Optimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
+        if not all(isinstance(beta, float) for beta in betas):
+            raise ValueError(f"betas must be floats, got {betas}")
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_options(options, "eps", "weight_decay")
+        check_betas(options["betas"])
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]
+        return {"step": counter(), **{name: Tensor(backend(w).zeros_like(w)) for name in names}}
 
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
         states = [self._begun(p, group) for p in params]
         tape = recording.now.tape
         told = {} if tape is None else {"live": tape.numbers(3, params[0].dtype, lambda: _advanced(states, group))}
+        counters = [state["step"].array for state in states]
         if tape is None:
-            for state in states:
-                state["step"].array += 1
-        elif len({float(state["step"].array) for state in states}) > 1:
+            for t in counters:
+                t.fill(t.item() + 1)
+        elif len({t.item() for t in counters}) > 1:
             recording.only_eager("Adam's parameters have taken different numbers of steps")
         means, squares = ([state[name].array for state in states] for name in ("exp_avg", "exp_avg_sq"))
         largest = [state["max_exp_avg_sq"].array for state in states] if group["amsgrad"] else []
@@ -76,11 +86,11 @@ class Adam(Optimizer):
             "adam",
             backend(params[0].array),
             [p.array for p in params],
-            [p.grad.array for p in params],
+            [p.gradient.array for p in params],
             means,
             squares,
             largest,
-            [float(state["step"].array) for state in states],
+            [t.item() for t in counters],
             lr=float(group["lr"]),
             beta1=beta1,
             beta2=beta2,
@@ -96,9 +106,7 @@ class Adam(Optimizer):
         state = self.state[p]
         if not state:
             recording.only_eager("a parameter had no gradient before: Adam's means of it begin")
-            state["step"] = counter()
-            for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
-                state[name] = Tensor(backend(p.array).zeros_like(p.array))
+            state.update(self._new_state(p.array, group))
         return state
 
 

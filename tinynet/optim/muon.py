@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet.device import backend
 from tinynet.dtypes import Array, float32
+from tinynet.kinds import check_kind, count, number
 from tinynet.optim._options import check_one_number
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
@@ -47,13 +49,7 @@ class Muon(Optimizer):
         adjust_lr_fn: str | None = None,
     ) -> None:
         check_one_number(lr)
-        for name, value in ("Learning rate", lr), ("momentum", momentum), ("weight decay", weight_decay):
-            if not value >= 0.0:
-                raise ValueError(f"{name} should be >= 0 but is: {value}")
-        if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
-            raise ValueError(
-                f"Adjust learning rate function {adjust_lr_fn} is not supported: choose 'original' or 'match_rms_adamw'"
-            )
+        _check_sign("Learning rate", lr)
         super().__init__(
             params,
             {
@@ -71,12 +67,27 @@ class Muon(Optimizer):
             if p.ndim != 2:
                 raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.shape}")
 
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        _check_sign("momentum", options["momentum"])
+        _check_sign("weight decay", options["weight_decay"])
+        number("eps", options["eps"])
+        count("ns_steps", options["ns_steps"])
+        check_kind("ns_coefficients", options["ns_coefficients"], [0.0])
+        if options["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
+            raise ValueError(
+                f"Adjust learning rate function {options['adjust_lr_fn']} is not supported: choose 'original' or "
+                "'match_rms_adamw'"
+            )
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        return {"momentum_buffer": Tensor(backend(w).zeros_like(w))}
+
     def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         if w.ndim != 2:
             raise ValueError(f"Param gradient must be a 2D matrix, got one of shape {w.shape}")
         lr, momentum = float(group["lr"]), float(group["momentum"])
         if not state:
-            state["momentum_buffer"] = Tensor(backend(w).zeros_like(w))
+            state.update(self._new_state(w, group))
         b = state["momentum_buffer"].array
         b += (1 - momentum) * (g - b)
         u = g + momentum * (b - g) if group["nesterov"] else b
@@ -88,6 +99,11 @@ class Muon(Optimizer):
             ratio = math.sqrt(max(1, rows / columns))
         w *= 1 - lr * float(group["weight_decay"])
         w -= lr * ratio * u.astype(w.dtype)
+
+
+def _check_sign(what: str, value: Any) -> None:
+    if not number(what, value) >= 0.0:
+        raise ValueError(f"{what} should be >= 0 but is: {value}")
 
 
 def orthogonalized(u: Array, coefficients: tuple[float, float, float], steps: int, eps: float) -> Array:

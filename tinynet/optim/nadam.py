@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet.device import backend
 from tinynet.dtypes import Array
-from tinynet.optim._options import check_betas, check_options, counter
+from tinynet.optim._options import check_betas, check_options, check_rate, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -44,8 +45,7 @@ class NAdam(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        check_options(lr, eps=eps, weight_decay=weight_decay, momentum_decay=momentum_decay)
-        check_betas(betas)
+        check_rate(lr)
         super().__init__(
             params,
             {
@@ -59,15 +59,21 @@ class NAdam(Optimizer):
             },
         )
 
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_options(options, "eps", "weight_decay", "momentum_decay")
+        check_betas(options["betas"])
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        xp = backend(w)
+        means = {name: Tensor(xp.zeros_like(w)) for name in ("exp_avg", "exp_avg_sq")}
+        return {"step": counter(), "mu_product": counter(1.0), **means}
+
     def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = backend(w)
         lr, decay, eps = float(group["lr"]), float(group["weight_decay"]), float(group["eps"])
         beta1, beta2 = map(float, group["betas"])
         if not state:
-            state["step"] = counter()
-            state["mu_product"] = counter(1.0)
-            state["exp_avg"] = Tensor(xp.zeros_like(w))
-            state["exp_avg_sq"] = Tensor(xp.zeros_like(w))
+            state.update(self._new_state(w, group))
         step, product, m, v = (state[name].array for name in ("step", "mu_product", "exp_avg", "exp_avg_sq"))
         step += 1
         t = float(step)

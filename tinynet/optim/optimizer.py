@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
+from reprlib import repr as brief
 from typing import Any
 
 from numpy import ndarray
@@ -16,15 +17,18 @@ from tinynet.autograd.writes import writes
 from tinynet.device import beside
 from tinynet.dtypes import Array
 from tinynet.errors import MissingZeroGrad
+from tinynet.kinds import check_kind, check_known, count, number
 from tinynet.nn.parameter import clear_grads
 from tinynet.nvidia import recording
+from tinynet.optim._options import counter
 from tinynet.tensor import Tensor
 
+HIGHEST = {"step": 2.0**63, "mu_product": 1.0}  # numbers that an optimizer keeps of a parameter
 
 class Optimizer:
     """The base class. `params` is an iterable of tensors, of (name, tensor), or of dicts {"params": ...,
     option: ...} that override `defaults`. A subclass writes `_update(param, grad, state, group)` on raw
-    arrays.
+    arrays, and may say what state a parameter begins with (`_new_state`) and which options fit (`_check_options`).
 
     >>> w = tn.ones(2, requires_grad=True)
     >>> tn.optim.SGD([{"params": [w], "lr": 0.5}], lr=0.1).param_groups[0]["lr"]
@@ -39,6 +43,7 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a "
                 "Tensor: write [tensor]"
             )
+        self._check_options(defaults)
         self.defaults = defaults
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -119,7 +124,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
+            params = [p for p in group["params"] if p.gradient is not None]
             if params:
                 if writes.use(params[0].grad.array):
                     warnings.warn(
@@ -131,8 +136,7 @@ class Optimizer:
                 for some in _by_device(params):
                     with beside(some[0].array):
                         self._update_all(some, group)
-            for p in params:
-                writes.record(p.array)
+            writes.record(*[p.array for p in params])
         return loss
 
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
@@ -147,6 +151,14 @@ class Optimizer:
         """Change the array w in place, given its gradient g (not to be written to) and the state of earlier
         steps."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter w of the group before its first step."""
+        return {}
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        """TypeError or ValueError for options that are none; only the sign of lr is not looked at, as a schedule may
+        bring it to 0 and, by rounding, below."""
 
     # ---- saving and loading
     def state_dict(self) -> dict[str, Any]:
@@ -163,33 +175,44 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where another optimizer of the same layout stood: its options and a copy of its state,
-        in the dtype and on the device of the parameters. ValueError, and nothing is loaded, if the layout
-        differs."""
+        """Go on from where another optimizer of the same layout stood: its options (those it has not stay as they are)
+        and a copy of its state, in the dtype and on the device of the parameters. ValueError, TypeError or KeyError,
+        and nothing is loaded, if the layout differs, or something in it can be no option or state of this optimizer."""
+        check_kind("the optimizer's state_dict", state_dict, {"state": {}, "param_groups": [{"params": [0]}]})
         groups, saved = self.param_groups, state_dict["param_groups"]
         if len(groups) != len(saved):
             raise ValueError(
                 f"loaded state dict has a different number of parameter groups: {len(saved)}, the optimizer "
                 f"has {len(groups)}"
             )
+        owner: dict[int, tuple[Any, dict[str, Any]]] = {}
+        loaded = []
         for k, (group, new) in enumerate(zip(groups, saved, strict=True)):
             if len(group["params"]) != len(new["params"]):
                 raise ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's "
                     f"group: {len(new['params'])} parameters in group {k}, here {len(group['params'])}"
                 )
-        numbers, params = (list(chain.from_iterable(g["params"] for g in gs)) for gs in (saved, groups))
-        owner = dict(zip(numbers, params, strict=True))
+            where = f"param_groups[{k}]"
+            check_known(where, new, {**group, "params": [0]})
+            loaded.append({**group, **copy.deepcopy(dict(new)), "params": group["params"]})
+            self._check_options(loaded[-1])
+            numbers = [count(f"{where}['params']", n) for n in new["params"]]
+            owner.update((n, (p, loaded[-1])) for n, p in zip(numbers, group["params"], strict=True))
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
-        for number, values in state_dict["state"].items():
-            p = owner.get(number, number)
-            state[p] = {name: _adopted(value, name, p) for name, value in values.items()}
-        names = [{"param_names": g["param_names"]} if "param_names" in g else {} for g in groups]
-        self.state = state
-        self.param_groups = [
-            {**self.defaults, **name, **copy.deepcopy(new), "params": group["params"]}
-            for name, new, group in zip(names, saved, groups, strict=True)
-        ]
+        for n, values in state_dict["state"].items():
+            if n in owner:
+                state[owner[n][0]] = self._adopted(f"state[{n}]", values, *owner[n])
+            elif not isinstance(n, (str, Tensor)):
+                raise ValueError(f"state[{n}] is of no parameter: those of param_groups are {brief([*owner])}")
+            else:  # what an optimizer keeps beside that of its parameters
+                state[n] = copy.deepcopy(values)
+        self.state, self.param_groups = state, loaded
+
+    def _adopted(self, where: str, values: Any, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """A copy of the state that was saved of a parameter, fit for it."""
+        check_kind(where, values, self._new_state(p.array, group) if values else {})
+        return {name: _fitted(f"{where}[{name!r}]", value, name, p) for name, value in values.items()}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -207,15 +230,19 @@ def _by_device(params: list[Any]) -> list[list[Any]]:
     return [[p for p in params if p.device == place] for place in places]
 
 
-def _adopted(value: Any, name: str, param: Any) -> Any:
-    """A copy of a value of the state, fit for the parameter."""
+def _fitted(where: str, value: Any, name: str, p: Tensor) -> Any:
+    """A copy of one thing of the state of a parameter, fit for it."""
+    if name in HIGHEST:
+        if not 0 <= number(where, value) <= HIGHEST[name]:
+            raise ValueError(f"{where} must be a number from 0 to {HIGHEST[name]:g}, got {brief(value)}")
+        if not isinstance(value, Tensor) or value.dtype.kind != "f":
+            value = counter(number(where, value))
+        value = value.detach().clone().cpu().reshape(())  # each step reads it
+        return value if name == "step" else value.to(p.dtype)
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
-    value = value.detach().clone()
-    if name == "step" or not isinstance(param, Tensor):
-        return value.cpu() if name == "step" else value
-    if value.ndim and value.shape != param.shape:
+    if value.ndim and value.shape != p.shape:
         raise ValueError(
-            f"loaded state dict contains {name} of shape {value.shape} for a parameter of shape {param.shape}"
+            f"loaded state dict contains {name} of shape {value.shape} for a parameter of shape {p.shape}"
         )
-    return value.to("cpu" if name == "mu_product" else param.device, param.dtype)  # numbers that each step reads
+    return value.detach().clone().to(p.device, p.dtype)

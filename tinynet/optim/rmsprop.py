@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet.device import backend
 from tinynet.dtypes import Array
-from tinynet.optim._options import check_options, counter
+from tinynet.optim._options import check_options, check_rate, counter
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -40,7 +41,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        check_options(lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha)
+        check_rate(lr)
         super().__init__(
             params,
             {
@@ -54,17 +55,19 @@ class RMSprop(Optimizer):
             },
         )
 
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_options(options, "eps", "momentum", "weight_decay", "alpha")
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        used = {"square_avg": True, "momentum_buffer": float(group["momentum"]), "grad_avg": group["centered"]}
+        return {"step": counter(), **{name: Tensor(backend(w).zeros_like(w)) for name, on in used.items() if on}}
+
     def _update(self, w: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = backend(w)
         lr, alpha, eps = float(group["lr"]), float(group["alpha"]), float(group["eps"])
         momentum, decay = float(group["momentum"]), float(group["weight_decay"])
         if not state:
-            state["step"] = counter()
-            state["square_avg"] = Tensor(xp.zeros_like(w))
-            if momentum:
-                state["momentum_buffer"] = Tensor(xp.zeros_like(w))
-            if group["centered"]:
-                state["grad_avg"] = Tensor(xp.zeros_like(w))
+            state.update(self._new_state(w, group))
         step, v = state["step"].array, state["square_avg"].array
         step += 1
         if group["maximize"]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tinynet import kernels
 from tinynet.device import backend
+from tinynet.dtypes import Array
 from tinynet.nvidia import recording
-from tinynet.optim._options import check_options
+from tinynet.optim._options import check_options, check_rate
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
 
@@ -38,12 +40,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        check_options(lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError(
-                f"Nesterov momentum requires a momentum and zero dampening, got momentum={momentum} and "
-                f"dampening={dampening}"
-            )
+        check_rate(lr)
         super().__init__(
             params,
             {
@@ -55,6 +52,22 @@ class SGD(Optimizer):
                 "maximize": maximize,
             },
         )
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                f"Nesterov momentum requires a momentum and zero dampening, got momentum={momentum} and "
+                f"dampening={dampening}"
+            )
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_options(options, "momentum", "weight_decay")
+
+    def _new_state(self, w: Array, group: dict[str, Any]) -> dict[str, Any]:
+        return {"momentum_buffer": Tensor(backend(w).zeros_like(w))} if float(group["momentum"]) else {}
+
+    def _adopted(self, where: str, values: Any, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(values, Mapping) and values.get("momentum_buffer", 0) is None:  # PyTorch: no momentum began yet
+            values = {name: value for name, value in values.items() if name != "momentum_buffer"}
+        return super()._adopted(where, values, p, group)
 
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
         momentum = float(group["momentum"])
@@ -66,7 +79,7 @@ class SGD(Optimizer):
         if fresh:
             recording.only_eager("a parameter had no gradient before: its momentum begins")
         for p in fresh:
-            self.state[p]["momentum_buffer"] = Tensor(backend(p.array).zeros_like(p.array))
+            self.state[p].update(self._new_state(p.array, group))
         for some, dampening in ((fresh, 0.0), (known, float(group["dampening"]))):  # a first gradient counts whole
             if some:
                 buffers = [self.state[p]["momentum_buffer"].array for p in some]

@@ -19,7 +19,7 @@ def base(run: Run) -> Run:
     if not run.evaluating:
         first = read(Path(options["checkpoint"]))[0] if options["checkpoint"] else Run.of(FIRST)
         options["base"] = {"name": first.name, "data": first.data, "options": first.options}
-    name, data, chosen = (options["base"][key] for key in ("name", "data", "options"))
+    name, data, chosen = (options["base"].get(key) for key in ("name", "data", "options"))
     if every()[name].measure is not classification:
         raise ValueError(f"{run.name} begins with a network that tells images apart, {name} is another: "
                          f"`tinynet train {FIRST}` trains one")

@@ -28,7 +28,8 @@ def data(run: Run) -> tuple[Any, Any]:
         run.say(f"tiny_shakespeare is not to be had, so the sonnets are learned: {str(problem).splitlines()[0]}")
         text, run.source = tn.data.datasets.sonnets(), "sonnets, part of tinynet"
     run.options["letters"] = letters = "".join(sorted(set(text)))
-    temperature(run), encode(run.options["prompt"], letters)  # an error now, not after the training
+    if not encode(run.options["prompt"], letters) or not temperature(run):  # an error now, not after the training
+        raise ValueError("--prompt must have a letter that the writing begins with")
     numbers = tn.tensor(encode(text, letters))
     first = len(numbers) * 9 // 10
     return Pieces(numbers[:first], CONTEXT), Pieces(numbers[first:], CONTEXT).whole()

@@ -12,6 +12,8 @@ from tinynet.recipes import Recipe, Run, classification
 from tinynet.recipes.base import CHECKPOINT, base_data, trained
 from tinynet.recipes.report import class_names
 
+MOST = 10_000  # features of a student
+
 
 def data(run: Run) -> tuple[Any, Any]:
     """The images that the teacher learned from, and those it was tested with."""
@@ -24,6 +26,8 @@ def data(run: Run) -> tuple[Any, Any]:
 def network(run: Run) -> Any:
     """The student: all pixels -> `--hidden` features -> a score for each class."""
     channels, height, width = run.options["shape"]
+    if not 1 <= run.options["hidden"] <= MOST:
+        raise ValueError(f"--hidden must be from 1 to {MOST:,}, got {run.options['hidden']}")
     return tn.nn.Sequential(
         tn.nn.Flatten(),
         tn.nn.Linear(channels * height * width, run.options["hidden"]),

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import tinynet as tn
-from tinynet.recipes.frame import FORMAT, Run, every
+from tinynet.kinds import check_kind, count
+from tinynet.recipes.frame import FORMAT, Run, dest, every
 from tinynet.recipes.report import report
 
+MOST = 1_000_000  # of whatever an option counts: with more there would be no end
+CHECKPOINT = "--checkpoint"  # the option of recipes that begin with the model of another
 SETTINGS: dict[str, Any] = {"epochs": int, "batch_size": int, "lr": float, "seed": int, "data": (str, type(None)),
                             "options": dict}
 
@@ -46,7 +50,32 @@ def read(path: Path) -> tuple[Run, dict[str, Any]]:
         raise ValueError(f"{path} is damaged: its settings are {str(settings)[:80]}")
     if not isinstance(state["model"], dict) or settings["batch_size"] < 1:
         raise ValueError(f"{path} is damaged: there are no weights in it, or batches of none")
-    return Run.of(name, **settings, evaluating=True), state["model"]
+    try:
+        count("batch_size", settings["batch_size"])
+        run = Run.of(name, **settings, evaluating=True)
+        check_options(run)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ValueError(f"{path} is damaged: {problem.args[0]}") from problem
+    return run, state["model"]
+
+
+def check_options(run: Run) -> None:
+    """KeyError, TypeError or ValueError unless the run's options are such as the command line would give."""
+    for flag, keywords in run.recipe.options.items():
+        value, kind, choices = run.options[dest(flag)], keywords.get("type", str), keywords.get("choices")
+        if value is None and keywords.get("default") is None:
+            continue
+        if choices is not None and value not in choices:
+            raise ValueError(f"{flag} must be one of {', '.join(choices)}, got {brief(value)}")
+        if kind is int and count(flag, value) > MOST:
+            raise ValueError(f"{flag} must be at most {MOST:,}, got {value}")
+        check_kind(flag, value, kind())
+    if CHECKPOINT in run.recipe.options:
+        check_kind("options", run.options, {"base": {"name": "", "data": None, "options": {}}})
+        begun = run.options["base"]
+        if begun.get("data") is not None:
+            check_kind("options['base']['data']", begun["data"], "")
+        check_options(Run.of(begun["name"], options=begun["options"]))
 
 
 def restored(run: Run, weights: dict[str, Any], path: Path) -> Any:

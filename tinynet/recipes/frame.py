@@ -14,7 +14,7 @@ from typing import Any
 
 import tinynet as tn
 from tinynet.data.datasets import SOURCES
-from tinynet.files import whole_file
+from tinynet.files import folder_there, whole_file
 
 FORMAT = "recipe"  # the key of a checkpoint that has the recipe's name
 
@@ -213,15 +213,14 @@ def cook(run: Run) -> tuple[Any, tn.History, dict[str, Any]]:
     """
     from tinynet.recipes.report import report
 
-    if run.output is not None:
-        writable(run.output)
-    tn.device(run.device)  # an error now, not after the data are read
-    tn.manual_seed(run.seed)
-    train_set, test_set = run.load()
-    model, history = run.recipe.train(run, train_set, test_set)
-    figures = run.recipe.measure(run, model, test_set)
-    if run.output is not None:
-        run.save(model, history, figures)
+    with nullcontext() if run.output is None else writable(run.output):
+        tn.device(run.device)  # an error now, not after the data are read
+        tn.manual_seed(run.seed)
+        train_set, test_set = run.load()
+        model, history = run.recipe.train(run, train_set, test_set)
+        figures = run.recipe.measure(run, model, test_set)
+        if run.output is not None:
+            run.save(model, history, figures)
     return model, history, report(run, model, figures, train_set, test_set)
 
 
@@ -235,14 +234,16 @@ def whole_path(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def writable(folder: Path, flag: str = "--output") -> None:
-    """Make the folder. OSError if nothing can be written there: better said now than after the training."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(f"{folder} is a file: choose another folder with {flag}") from None
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"cannot write into {folder}: choose another folder with {flag}")
+@contextmanager
+def writable(folder: Path, flag: str = "--output") -> Iterator[None]:
+    """A block that may write into the folder, which is made for it; if nothing is written, it is as if it never was.
+    OSError if nothing can be written there: better said now than after the training."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: choose another folder with {flag}")
+    with folder_there(folder):
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"cannot write into {folder}: choose another folder with {flag}")
+        yield
 
 
 def curves(history: Mapping[str, Sequence[float]]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
+from tinynet.kinds import check_kind
 from tinynet.metrics import to_numpy
 from tinynet.recipes import Recipe, Run, regression
 
@@ -26,12 +27,14 @@ def data(run: Run) -> tuple[Any, Any]:
         raise ValueError(f"there are {len(table)} rows: it takes 5, of which one tests")
     x, y = table.tensors
     scaler = tn.data.StandardScaler()
+    run.options["features"] = len(table.features)
     if run.evaluating:
+        check_kind("options", run.options, {"facts": {}, "mean": 0.0, "deviation": 1.0})
         scaler.load_state_dict(run.options["facts"])
     else:
         prices = y[trained]
-        run.options |= {"facts": scaler.fit(x[trained]).state_dict(), "features": len(table.features),
-                        "mean": prices.mean().item(), "deviation": prices.std(correction=0).item() or 1.0}
+        run.options |= {"facts": scaler.fit(x[trained]).state_dict(), "mean": prices.mean().item(),
+                        "deviation": prices.std(correction=0).item() or 1.0}
     x = scaler.transform(x).nan_to_num(0.0)
     return tn.data.TensorDataset(x[trained], y[trained]), tn.data.TensorDataset(x[tested], y[tested])
 

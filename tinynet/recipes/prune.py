@@ -20,7 +20,9 @@ CALIBRATION = 8  # batches that show what numbers each layer is given
 
 def data(run: Run) -> tuple[Any, Any]:
     """What the network was trained with."""
-    return base_data(run)
+    train_set, test_set = base_data(run)
+    run.options["shape"] = list(train_set[0][0].shape)
+    return train_set, test_set
 
 
 def network(run: Run) -> Any:
@@ -54,7 +56,6 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
     that is none."""
     if not 0 <= run.options["zeros"] < 1:
         raise ValueError(f"--zeros is a share of the weights, from 0 to below 1; got {run.options['zeros']}")
-    run.options["shape"] = list(train_set[0][0].shape)
     model = trained(run)
     rows = [row("as it was", model, classification(run, model, test_set)["accuracy"])]
     optimizer = tn.optim.Adam(model.parameters(), lr=run.lr)

@@ -19,6 +19,7 @@ from tinynet.tensor import Tensor
 from tinynet.text import numbers
 from tinynet.viz.layout import DROP, Layout, Point
 
+KEPT = 2  # an argument, as a whole: see Primitive.plan
 MOST_BOXES = 300  # more cannot be read
 CHARACTER, LINE, PADDING, MARGIN = 7.25, 16.0, 10.0, 20.0  # of a monospaced font of 12 pixels
 FONT = "font-family='DejaVu Sans Mono, Menlo, Consolas, monospace' font-size='12'"
@@ -63,7 +64,7 @@ class Box:
 def plot_graph(loss: Tensor, params: Any = None, path: str | os.PathLike[str] | None = None) -> Svg:
     """The graph behind a tensor as SVG: leaves (rounded) with shapes and, after backward, gradients; ops with the
     shapes of their results; dashed, the data that ops keep for backward (until it frees them). What needs no gradient
-    and is not kept, as an input that is only added, is not in the graph. Written to `path` too, if given.
+    and is not kept, as an input that is only added, is a box of its own: "constant". Written to `path` too, if given.
 
     Leaves are called as in `params` (a module, or a mapping from names to tensors), or else as the variables that hold
     them where plot_graph() is called. ValueError for graphs of more boxes than can be read.
@@ -106,13 +107,18 @@ def _boxes(loss: Tensor, order: Sequence[Place], params: Any) -> dict[Any, Box]:
             boxes[place] = Box("leaf", _leaf_lines(place, found.get(place, "leaf")))
         elif isinstance(place, Node):
             box = Box("result" if place is end else "op", _op_lines(place, order, found))
-            for p, a in zip(place.inputs, place.args or [None] * len(place.inputs), strict=True):
+            needed = "".join("01"[p is not None] for p in place.inputs)
+            keeps = place.op.plan(int(f"1{needed}", 2))[0] if hasattr(place.op, "plan") else None
+            for k, (p, a) in enumerate(zip(place.inputs, place.args or [None] * len(place.inputs), strict=True)):
                 if p is not None:
                     box.sources.append(p.node if type(p) is Pick else p)
                 elif hasattr(a, "dtype") and (a.ndim or id(a) in data):
                     value = [_briefly("value", a)] if a.size == 1 else []
                     boxes.setdefault(id(a), Box("data", [data.get(id(a), "data"), _shape(a.shape), *value]))
                     box.sources.append(id(a))
+                elif keeps is not None and keeps[k] != KEPT:
+                    boxes[place, k] = Box("data", ["constant", _shape(a) if type(a) is tuple else "not kept"])
+                    box.sources.append((place, k))
             boxes[place] = box
     return boxes
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from tinynet.kinds import check_kind
 from tinynet.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from tinynet.optim.lr_scheduler.scheduler import LRScheduler, options, set_option
 from tinynet.optim.optimizer import Optimizer
@@ -37,8 +38,12 @@ class _Several(LRScheduler):
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict({**state_dict, "_schedulers": self._schedulers})
-        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+        check_kind(f"the state_dict of {type(self).__name__}", state_dict, {"_schedulers": [{}]})
+        saved = state_dict["_schedulers"]
+        if len(saved) != len(self._schedulers):
+            raise ValueError(f"{type(self).__name__} has {len(self._schedulers)} schedules, got states of {len(saved)}")
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "_schedulers"})
+        for scheduler, state in zip(self._schedulers, saved, strict=True):
             scheduler.load_state_dict(state)
 
 
@@ -65,14 +70,9 @@ class SequentialLR(_Several):
         if len(schedulers) < 1:
             raise ValueError(f"{type(self).__name__} expects at least one scheduler, but got no scheduler.")
         self._check(schedulers, optimizer)
-        if len(milestones) != len(schedulers) - 1:
-            raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be "
-                f"equal to {len(milestones)}"
-            )
         self._schedulers, self._milestones = schedulers, milestones
         self.optimizer, self.last_epoch = optimizer, last_epoch + 1
+        self._check_options()
         # Each of them took its first step when it was made: undo that, and let the first alone take it.
         for group in optimizer.param_groups:
             set_option(group, "lr", group["initial_lr"])
@@ -80,6 +80,15 @@ class SequentialLR(_Several):
         first = schedulers[bisect_right(milestones, 0)]
         first._initial_step()
         self._last_lr = first.get_last_lr()
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if len(self._milestones) != len(self._schedulers) - 1:
+            raise ValueError(
+                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
+                f"milestone points, but got number of schedulers {len(self._schedulers)} and the number of milestones "
+                f"to be equal to {len(self._milestones)}"
+            )
 
     def step(self) -> None:  # type: ignore[override]
         """Go to the next epoch: a step of the schedule whose turn it is."""

@@ -54,17 +54,22 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        if T_0 <= 0 or not isinstance(T_0, int):
-            raise ValueError(f"Expected positive integer T_0, but got {T_0}")
-        if T_mult < 1 or not isinstance(T_mult, int):
-            raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
-        if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
         self.T_i: int
         self.T_cur: float
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
         self.T_i, self.T_cur = T_0, last_epoch
         super().__init__(optimizer, last_epoch)
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.T_0 <= 0 or not isinstance(self.T_0, int):
+            raise ValueError(f"Expected positive integer T_0, but got {self.T_0}")
+        if self.T_mult < 1 or not isinstance(self.T_mult, int):
+            raise ValueError(f"Expected integer T_mult >= 1, but got {self.T_mult}")
+        if not isinstance(self.eta_min, (float, int)):
+            raise ValueError(f"Expected float or int eta_min, but got {self.eta_min} of type {type(self.eta_min)}")
+        if self.T_i <= 0 or abs(self.T_cur) > max(self.T_i, abs(self.last_epoch)):
+            raise ValueError(f"T_cur={self.T_cur} is no epoch of a period of T_i={self.T_i}")
 
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         return self.eta_min + (base_lr - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2

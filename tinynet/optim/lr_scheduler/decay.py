@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
+from reprlib import repr as brief
 from types import FunctionType
 from typing import Any
 
+from tinynet.kinds import check_kind, check_known, count, number
 from tinynet.optim.lr_scheduler.scheduler import LRScheduler
 from tinynet.optim.optimizer import Optimizer
 
@@ -42,8 +44,15 @@ class LambdaLR(LRScheduler):
         return {**super().state_dict(), "lr_lambdas": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict({**state_dict, "lr_lambdas": self.lr_lambdas})
-        for f, state in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
+        check_kind("the state_dict of LambdaLR", state_dict, {"lr_lambdas": []})
+        saved = state_dict["lr_lambdas"]
+        if [state is not None for state in saved] != [_has_state(f) for f in self.lr_lambdas]:
+            raise ValueError(f"lr_lambdas of LambdaLR are {brief(saved)}, which is no state of these functions")
+        for k, (f, state) in enumerate(zip(self.lr_lambdas, saved, strict=True)):
+            if state is not None:
+                check_known(f"lr_lambdas[{k}] of LambdaLR", state, vars(f))
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "lr_lambdas"})
+        for f, state in zip(self.lr_lambdas, saved, strict=True):
             if state is not None:
                 vars(f).update(state)
 
@@ -89,6 +98,14 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
+    def _check_options(self) -> None:
+        super()._check_options()
+        if not isinstance(self.milestones, Counter):
+            raise TypeError(f"milestones must be a Counter, got {brief(self.milestones)}")
+        for epoch, times in self.milestones.items():
+            number("milestones", epoch)
+            count(f"milestones[{epoch}]", times)
+
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         times = self.milestones[self.last_epoch]
         return lr * self.gamma**times if times else lr
@@ -109,10 +126,13 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        if factor > 1.0 or factor < 0:
-            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1, got factor={factor}")
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.factor > 1.0 or self.factor < 0:
+            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1, got factor={self.factor}")
 
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         if self.last_epoch == 0:
@@ -140,15 +160,18 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError(
-                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1, "
-                f"got {start_factor}"
-            )
-        if end_factor > 1.0 or end_factor < 0:
-            raise ValueError(f"Ending multiplicative factor expected to be between 0 and 1, got {end_factor}")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.start_factor > 1.0 or self.start_factor <= 0:
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1, "
+                f"got {self.start_factor}"
+            )
+        if self.end_factor > 1.0 or self.end_factor < 0:
+            raise ValueError(f"Ending multiplicative factor expected to be between 0 and 1, got {self.end_factor}")
 
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         if self.last_epoch == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinynet.kinds import number
 from tinynet.optim.lr_scheduler.scheduler import LRScheduler, check_optimizer, one_for_each_group
 from tinynet.optim.optimizer import Optimizer
 
@@ -53,8 +54,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+        _check_strategy(anneal_strategy)
         self._anneal_func_type = anneal_strategy
         turn, end = pct_start * self.total_steps - 1, self.total_steps - 1
         up = _phase(turn, "initial_lr", "max_lr", "max_momentum", "base_momentum")
@@ -81,6 +81,21 @@ class OneCycleLR(LRScheduler):
                     group["max_momentum"], group["base_momentum"] = highest[k], lowest[k]
         super().__init__(optimizer, last_epoch)
 
+    def _check_options(self) -> None:
+        super()._check_options()
+        _positive("total_steps", self.total_steps)
+        _check_strategy(self._anneal_func_type)
+        if not self._schedule_phases:
+            raise ValueError("OneCycleLR: _schedule_phases has none")
+        ends = ("start_lr", "end_lr", "start_momentum", "end_momentum")[: 4 if self.cycle_momentum else 2]
+        used = {phase[end] for phase in self._schedule_phases for end in ends}
+        cycled = {"betas" if self.use_beta1 else "momentum"} if self.cycle_momentum else set()
+        for k, group in enumerate(self.optimizer.param_groups):
+            if missing := sorted((used | cycled) - group.keys()):
+                raise KeyError(f"OneCycleLR goes by {missing[0]!r}, which param_groups[{k}] has not")
+            for name in used:
+                number(f"param_groups[{k}][{name!r}]", group[name])
+
     def _next(self, lr: Any, base_lr: Any, k: int) -> Any:
         t, group, start = self.last_epoch, self.optimizer.param_groups[k], 0.0
         if t > self.total_steps:
@@ -103,6 +118,11 @@ class OneCycleLR(LRScheduler):
         if self._anneal_func_type == "cos":
             return b + (a - b) / 2.0 * (math.cos(math.pi * p) + 1)
         return (b - a) * p + a
+
+
+def _check_strategy(name: str) -> None:
+    if name not in ("cos", "linear"):
+        raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {name}")
 
 
 def _positive(name: str, count: int) -> int:

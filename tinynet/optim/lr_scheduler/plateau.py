@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinynet.kinds import number
 from tinynet.optim.lr_scheduler.scheduler import LRScheduler, _warn_of_epoch, check_optimizer, options, set_option
 from tinynet.optim.optimizer import Optimizer
 
@@ -27,6 +28,8 @@ class ReduceLROnPlateau(LRScheduler):
     [0.5]
     """
 
+    _may_be_none = ("default_min_lr",)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -39,8 +42,6 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | list[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        if factor >= 1.0:
-            raise ValueError(f"Factor should be < 1.0, got {factor}")
         check_optimizer(optimizer)
         n = len(optimizer.param_groups)
         if isinstance(min_lr, (list, tuple)):
@@ -49,10 +50,6 @@ class ReduceLROnPlateau(LRScheduler):
             self.default_min_lr, self.min_lrs = None, list(min_lr)
         else:
             self.default_min_lr, self.min_lrs = min_lr, [min_lr] * n
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode {mode} is unknown! There are 'min' and 'max'")
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold mode {threshold_mode} is unknown! There are 'rel' and 'abs'")
         self.optimizer = optimizer
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
@@ -60,6 +57,18 @@ class ReduceLROnPlateau(LRScheduler):
         self.last_epoch = 0
         self._last_lr = options(optimizer, "lr")
         self._reset()
+        self._check_options()
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.default_min_lr is not None:
+            number("default_min_lr", self.default_min_lr)
+        if self.factor >= 1.0:
+            raise ValueError(f"Factor should be < 1.0, got {self.factor}")
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode {self.mode} is unknown! There are 'min' and 'max'")
+        if self.threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold mode {self.threshold_mode} is unknown! There are 'rel' and 'abs'")
 
     def _reset(self) -> None:
         """Forget the metrics seen."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
+from tinynet.kinds import TOO_MANY, check_known, number
 from tinynet.nvidia import recording
 from tinynet.optim.optimizer import Optimizer
 from tinynet.tensor import Tensor
@@ -28,6 +30,7 @@ class LRScheduler:
 
     _get_lr_called_within_step = False
     _is_initial = False  # during the first step, when the groups may hold the learning rates of a resumed run
+    _may_be_none: tuple[str, ...] = ()  # attributes, which the schedule checks itself
     _last_lr: list[Any]
     _step_count: int
 
@@ -44,6 +47,7 @@ class LRScheduler:
                 )
         self.base_lrs = options(optimizer, "initial_lr")
         self.last_epoch = last_epoch
+        self._check_options()
         self._initial_step()
 
     def _initial_step(self) -> None:
@@ -106,8 +110,22 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from where another schedule of this kind stood. The learning rates themselves are in the
-        optimizer's state_dict."""
+        optimizer's state_dict. TypeError, KeyError or ValueError, and nothing is loaded, for what can be no state of
+        this schedule."""
+        # of the methods too: no number can take their place
+        here = {name: getattr(self, name) for name in dir(self) if name not in self._may_be_none}
+        check_known(f"the state_dict of {type(self).__name__}", state_dict, here)
+        trial = copy.copy(self)
+        trial.__dict__.update(state_dict)
+        trial._check_options()
         self.__dict__.update(state_dict)
+
+    def _check_options(self) -> None:
+        """ValueError or TypeError unless the attributes are those of such a schedule. A subclass adds its own to it."""
+        if not abs(number("last_epoch", getattr(self, "last_epoch", 0))) < TOO_MANY:
+            raise ValueError(f"last_epoch must be a number of epochs, got {self.last_epoch}")
+        if len(getattr(self, "base_lrs", groups := self.optimizer.param_groups)) != len(groups):
+            raise ValueError(f"there are {len(self.base_lrs)} base_lrs for {len(groups)} groups of parameters")
 
 
 def check_optimizer(optimizer: Any) -> None:
