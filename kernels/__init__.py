@@ -24,6 +24,8 @@ import numpy as np
 BACKENDS = ("numba", "cuda", "reference", "emu")
 MODULES = {"numba": "cpu", "emu": "cuda"}  # where it has another name
 
+LARGE = 65_536  # numbers of an array, from which on several threads compute faster what NumPy computes on one
+
 Function = Callable[..., Any]
 
 
@@ -47,11 +49,14 @@ _registry: dict[str, dict[str, Kernel]] = {}  # op -> backend -> kernel
 _preferred = "auto"
 
 
-def kernel(backend: str, *conditions: Any, **more: Any) -> Callable[[Function], Function]:
-    """Register the decorated function as a backend's kernel for the op of its name; the rest as for Kernel."""
+def kernel(backend: str, *conditions: Any, ufuncs: bool = False, **more: Any) -> Callable[[Function], Function]:
+    """Register the decorated function as a backend's kernel for the op of its name; the rest as for Kernel.
+
+    nan and inf travel in silence: NumPy's warnings of them are off while a reference computes. That takes longer than
+    a small product, and one that calls nothing but `ufuncs` does without: what warns then is a line of tinynet's, and
+    those are silenced by a filter."""
     def register(compute: Function) -> Function:
-        # nan and inf travel in silence
-        quiet = np.errstate(all="ignore")(compute) if backend == "reference" else compute
+        quiet = compute if ufuncs or backend != "reference" else np.errstate(all="ignore")(compute)
         _registry.setdefault(compute.__name__, {})[backend] = Kernel(quiet, *conditions, **more)
         in_order.cache_clear()
         return compute
@@ -94,6 +99,12 @@ def run(op: str, xp: Any, *arrays: Any, **options: Any) -> Any:
         if found.supports is anything or takes(found, preferred, xp, arrays, options) is True:
             return found.compute(xp, *arrays, **options)
     raise NotImplementedError(f"none of the backends {', '.join(BACKENDS)} computes {op} with {options}")
+
+
+def chosen(op: str, xp: Any, *arrays: Any, **options: Any) -> str:
+    """The backend whose kernel `run` would call."""
+    return next(name for preferred, name, found in in_order(op, _preferred, xp is not np)
+                if takes(found, preferred, xp, arrays, options) is True)
 
 
 def explain(op: str, *arrays: Any, **options: Any) -> str:

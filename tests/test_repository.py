@@ -17,7 +17,7 @@ LONGEST = 450  # lines; a longer file has a second subject in it
 # From the ground up. A room imports from the lines above its own and from itself; rooms that share a line
 # do not know one another (but for the ground floor).
 FLOORS = [
-    "dtypes device random errors files late nvidia",
+    "dtypes device random errors files kinds late nvidia",
     "repr kernels text",
     "autograd",
     "ops",

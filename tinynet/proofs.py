@@ -129,6 +129,8 @@ PROOFS: dict[str, Callable[[Drawer], Call]] = {
     "inv": matrix, "det": matrix, "cofactors": matrix, "slogdet": matrix,
     # networks
     "linear": linear, "linear_relu": linear, "linear_weight_grad": linear_weight_grad,
+    "feed_forward": lambda d: call(*(d.normal(*shape) for shape in (
+        d.of((2, 3), (2, 1, 3)), (4, 3), (4,), (2, 4), (2,)))),
     "relu": unary("away"), "relu_grad": lambda d: call(d.normal(2, 3), d.ints(3, 2, 3)),
     "softmax": along("normal"), "log_softmax": along("normal"),
     "gelu": unary("normal"), "gelu_grad": lambda d: call(*(d.normal(*shape) for shape in [d.shape()] * 2)),

@@ -15,7 +15,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from .compiler import jit, parallel, span
 from .functions import exp, larger, load_some
@@ -138,10 +137,11 @@ def add_mask(mask, mask_down, out, count, seen):
 
 @jit
 def hide(out, first, seen):
-    """-∞ for each key after a query."""
+    """-∞ for each key after a query, in those registers of queries of which some see it."""
+    size, blind = lanes(out), splat(out, -math.inf)
     for key in range(first + 1, seen):
-        for c in range(key - first):
-            out[key * BLOCK + c] = -math.inf
+        others = (key - first) % size
+        store_some(out, key * BLOCK + key - first - others, blind, others)
 
 
 @jit
@@ -197,7 +197,7 @@ def attention(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, *, scale: float
 def attention_grad(xp: Any, g: Any, q: Any, k: Any, v: Any, mask: Any, tops: Any, sums: Any, *, scale: float,
                    causal: bool, scores: bool) -> tuple[Any, ...]:
     """The gradients of q, k, v, and of the scores if they are asked for."""
-    dq, dk, dv = (room_like(a, a.shape[-1]) for a in (q, k, v))
+    dq, dk, dv = rooms_like(q, k, v)
     ds = np.zeros((*q.shape[:-2], k.shape[-2], q.shape[-2]), q.dtype) if scores else q
     s, workers, packed = plan(q.shape, v.shape, causal, q.itemsize)
     attend_back(workers, *map(matrices, (g, q, k, v)), *_transposed(mask, q, k), flat(tops)[0], flat(sums)[0],
@@ -223,23 +223,43 @@ def room_like(x: Any, columns: int) -> Any:
     return np.empty([shape[d] for d in order], x.dtype).transpose(np.argsort(order))
 
 
+def rooms_like(*parts: Any) -> Any:
+    """An array like each. If the parts lie side by side in one array, so do these: then nobody need join them, who
+    wants the gradient of that array."""
+    first, whole = parts[0], parts[0].base
+    if not isinstance(whole, np.ndarray) or not whole.flags.c_contiguous or whole.size != len(parts) * first.size:
+        return [room_like(a, a.shape[-1]) for a in parts]
+    wide, shape, strides = offset(parts[1], whole) * first.itemsize, first.shape, first.strides
+    inner = sum((n - 1) * step for n, step in zip(shape, strides, strict=True) if step < len(parts) * wide)
+    alike = all(a.base is whole and a.shape == shape and a.strides == strides
+                and offset(a, whole) * a.itemsize == k * wide for k, a in enumerate(parts))
+    if not alike or inner + first.itemsize > wide or min(strides) <= 0:
+        return [room_like(a, a.shape[-1]) for a in parts]
+    room = np.empty_like(whole)
+    return [np.ndarray(shape, first.dtype, room, k * wide, strides) for k in range(len(parts))]
+
+
 def matrices(x: Any) -> Matrices:
     """x (…, rows, columns) where it lies; a copy if the numbers of a row are apart, or memory runs backwards or is
     read-only."""
-    flags = x.flags
+    flags, whole = x.flags, x if x.flags.c_contiguous else x.base
     apart = x.strides[-1] != x.itemsize and x.shape[-1] > 1
-    if apart or min(x.strides) < 0 or not (flags.writeable and flags.aligned):
-        x = np.array(x, order="C")
-    reach, *where = layout(x.shape, x.strides, x.itemsize)
-    return Matrices(x.reshape(-1) if x.flags.c_contiguous else as_strided(x, (reach,), (x.itemsize,)), *where)
+    known = isinstance(whole, np.ndarray) and whole.flags.c_contiguous and whole.dtype == x.dtype
+    if apart or not known or min(x.strides) < 0 or not (flags.writeable and flags.aligned):
+        x = whole = np.array(x, order="C")
+    return Matrices(whole.reshape(-1), *layout(x.shape, x.strides, x.itemsize, offset(x, whole)))
+
+
+def offset(x: Any, whole: Any) -> int:
+    """How many numbers after that of an array x begins."""
+    return (x.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // x.itemsize
 
 
 @functools.lru_cache(256)
-def layout(shape: Shape, strides: Shape, itemsize: int) -> tuple[int, Any, int, Any]:
-    """Of matrices: how far it is from the first number to the end of the last, and what Matrices says."""
+def layout(shape: Shape, strides: Shape, itemsize: int, offset: int) -> tuple[Any, int, Any]:
+    """What Matrices says of matrices that begin so far from the first number of an array."""
     apart = tuple(step // itemsize for step in strides)
-    reach = 1 + sum((n - 1) * step for n, step in zip(shape, apart, strict=True))
-    return reach, starts(shape[:-2], shape, apart), apart[-2], steps(shape[-2], apart[-2])
+    return offset + starts(shape[:-2], shape, apart), apart[-2], steps(shape[-2], apart[-2])
 
 
 def _transposed(mask: Any, q: Any, k: Any) -> tuple[Matrices, int]:
@@ -251,4 +271,4 @@ def _transposed(mask: Any, q: Any, k: Any) -> tuple[Matrices, int]:
     bias = np.atleast_2d(bias).swapaxes(-1, -2)
     bias = np.array(np.broadcast_to(bias, (*bias.shape[:-1], q.shape[-2])), q.dtype, order="C")
     strides = np.broadcast_to(bias, (*q.shape[:-2], k.shape[-2], q.shape[-2])).strides
-    return Matrices(bias.reshape(-1), *layout((*q.shape[:-2], k.shape[-2], q.shape[-2]), strides, q.itemsize)[1:]), 1
+    return Matrices(bias.reshape(-1), *layout((*q.shape[:-2], k.shape[-2], q.shape[-2]), strides, q.itemsize, 0)), 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from .compiler import jit, parallel, span
 from .functions import load_some
-from .layout import flat, like, zero
+from .layout import zero
 from .threads import workers_for
 from .vector import at, lanes, load_integers, splat, store_integers, store_some, where
 
@@ -103,19 +103,3 @@ def before_relu(g: Any, y: Any, o: int) -> tuple[Any, Any]:
     offsets = np.empty((workers, o), g.dtype)
     closed_to(workers, g, y, o, out, offsets)
     return out, offsets.sum(0)
-
-
-@parallel
-def pass_on(worker, workers, g, y, out):
-    """out = g where ReLU let y pass, 0 elsewhere."""
-    nothing, share = splat(g, 0), span(worker, workers, len(g))
-    for i in range(share.start, share.stop, lanes(g)):
-        some = share.stop - i
-        store_some(out, i, where(load_some(y, i, some) <= nothing, nothing, load_some(g, i, some)), some)
-
-
-def relu_grad(xp: Any, g: Any, y: Any) -> Any:
-    """g where y is positive, else 0."""
-    out = np.empty_like(y)
-    pass_on(workers_for(g.size / 4), flat(like(g, y))[0], flat(y)[0], flat(out)[0])
-    return out

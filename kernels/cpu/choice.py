@@ -5,23 +5,26 @@ A condition answers True, or says why not.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from typing import Any
 
 import numpy as np
 
+from .. import LARGE
 from ..windows import Pair, Windows
 
 Answer = bool | str
+Axes = tuple[int, ...]
 
 
 # ---- what they can compute
 @functools.cache
 def numba_is_there() -> Answer:
-    """Can Numba be imported?"""
+    """Can Numba be imported, and has it what `compiler` asks for?"""
     try:
-        import numba  # noqa: F401 - to see whether it can be
-    except ImportError as error:
+        importlib.import_module(f"{__package__}.compiler")
+    except (ImportError, AttributeError) as error:
         return f"needs Numba, which cannot be imported: {error}"
     return True
 
@@ -60,10 +63,16 @@ def images(xp: Any, x: Any, **options: Any) -> Answer:
     return floats(xp, x)
 
 
-def without_gaps(xp: Any, g: Any, y: Any) -> Answer:
-    """A gradient, and numbers that lie in memory in order, or with channels last."""
+def without_gaps(xp: Any, *arrays: Any) -> Answer:
+    """Numbers, the last of which lie in memory in order, or with channels last."""
+    y = arrays[-1]
     in_order = y.flags.c_contiguous or (y.ndim == 4 and y.transpose(0, 2, 3, 1).flags.c_contiguous)
-    return floats(xp, g, y) if in_order else "takes numbers without gaps in memory"
+    return floats(xp, *arrays) if in_order else "takes numbers without gaps in memory"
+
+
+def alike(xp: Any, a: Any, b: Any) -> Answer:
+    """The same, of one shape."""
+    return without_gaps(xp, a, b) if a.shape == b.shape else "takes arrays of one shape"
 
 
 def labelled(xp: Any, x: Any, labels: Any) -> Answer:
@@ -157,6 +166,14 @@ def along_rows(x: Any, dim: tuple[int, ...]) -> bool:
     return dim == tuple(range(x.ndim - len(dim), x.ndim))
 
 
+def norm_module(x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> str:
+    return "layernorm" if along_rows(x, dim) else "norm"
+
+
+def norm_grad_module(g: Any, of_mean: Any, of_var: Any, x: Any, *arrays: Any, dim: Axes, **options: Any) -> str:
+    return "layernorm" if along_rows(x, dim) else "norm"
+
+
 def parameter_shape(x: Any, dim: tuple[int, ...]) -> tuple[int, ...]:
     """That of a number for each s, or for each c."""
     return x.shape[-len(dim):] if along_rows(x, dim) else (x.shape[1], *[1] * (x.ndim - 2))
@@ -197,12 +214,23 @@ def always(*arrays: Any, **options: Any) -> Answer:
     return True
 
 
+@functools.lru_cache(4096)
 def enough(what: str, count: int, least: int) -> Answer:
     return count >= least or f"{count:,} {what} are too few to gain by: {least:,} are enough"
 
 
 def many_numbers(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
     return enough("numbers", x.size, 4_096)
+
+
+def very_many_numbers(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
+    """Where NumPy has a function that does the same on one thread."""
+    return enough("numbers", x.size, LARGE)
+
+
+def many_pixels(xp: Any, g: Any, *, size: Pair, **options: Any) -> Answer:
+    """Of the images that gradients are spread over."""
+    return enough("pixels", math.prod(g.shape[:-2]) * math.prod(size), 4_096)
 
 
 def many_scores(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
@@ -221,6 +249,7 @@ def thick_matrices(xp: Any, a: Any, b: Any) -> Answer:
     return _thick(a.shape[-2], b.shape[-1], a.size * b.shape[-1])
 
 
+@functools.lru_cache(4096)
 def _thick(rows: int, columns: int, products: int) -> Answer:
     if products < 262_144:  # NumPy's own are quick to start, and for fewer wake no threads
         return many_products(products, 262_144)
@@ -235,6 +264,21 @@ def thick_rows(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Answer
 
 def thick_slopes(xp: Any, g: Any, x: Any, w: Any, y: Any = None, **options: Any) -> Answer:
     return _thick(len(g), w.shape[1], g.size * w.shape[1])
+
+
+def linear_grad_module(g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) -> str:
+    """"dense" if there are many rows, and a worker's cache holds the weight and its gradient."""
+    return "dense" if small_layers(np, x, w) is True else "matmul"
+
+
+def small_layers(xp: Any, x: Any, *weights: Any) -> Answer:
+    """Many rows, and small weights."""
+    small = max(w.size for w in weights) <= 65_536
+    return enough("rows", len(x), 512) if small else "takes weights of which a processor's cache holds both, and more"
+
+
+def small_layers_back(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> Answer:
+    return small_layers(xp, x, w1, w2)
 
 
 def large_conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair,
@@ -275,7 +319,9 @@ def long_walk_back(xp: Any, of_out: Any, of_h: Any, *arrays: Any, **options: Any
 def conv2d_module(x: Any, w: Any, b: Any = None, *, groups: int, **options: Any) -> str:
     if _depthwise(groups, w.shape[1], len(w)):
         return "depthwise"
-    return "winograd" if _in_tiles(x, w.shape, groups=groups, **options) else "conv"
+    if _in_tiles(x, w.shape, groups=groups, **options):
+        return "winograd"
+    return "narrow" if _in_stretches(x, w.shape, groups=groups, **options) else "conv"
 
 
 def input_grad_module(g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> str:
@@ -300,7 +346,7 @@ def weight_grad_module(x: Any, g: Any, *, size: Pair, groups: int, **options: An
 
 def fused_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
     module = conv2d_module(x, w, b, **options)
-    return "fused" if module == "conv" else module
+    return "fused" if module in ("conv", "narrow") else module
 
 
 def pooled_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
@@ -323,3 +369,11 @@ def _in_tiles(x: Any, w_shape: tuple[int, ...], *, stride: Pair, padding: Pair, 
     o, c, *size = w_shape
     return (size == [3, 3] and x.dtype.char == "f" and groups == 1 and min(o, c) >= least and o % 16 == c % 16 == 0
             and tuple(stride) == tuple(dilation) == (1, 1) and max(padding) <= 2 and len(x) > 1)
+
+
+def _in_stretches(x: Any, w_shape: tuple[int, ...], *, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+                  **options: Any) -> bool:
+    """Whether the outputs of a pixel are one register, and it is worth reading each pixel once for three windows."""
+    if w_shape[3] != 3 or w_shape[0] * x.itemsize != 64 or groups > 1:
+        return False
+    return stride[1] == dilation[1] == 1 and x.shape[3] + 2 * padding[1] - 2 >= 16

@@ -21,37 +21,34 @@ import functools
 import hashlib
 import inspect
 import os
-import pickle
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType
 from typing import Any, get_type_hints
 
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba import types
+from numba import _dynfunc, types
 from numba.core import cgutils
-from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
-from numba.core.imputils import impl_ret_borrowed
-from numba.core.serialize import dumps
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic
 
 from .. import stored
 from . import threads
+from .arguments import INT64, OBJECT, ByTypes, item, value_of
 from .memory import keep_freed_memory
+from .parts import call, part
 
 keep_freed_memory()
 
-# Sums may be reordered, and a product and a sum be one instruction; but NaN and infinity travel as in NumPy: never
-# "nnan" or "ninf". Division by zero gives infinity, not an exception.
-OPTIONS: dict[str, Any] = {"fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy",
-                           "nogil": True}
 Function = Callable[..., Any]
+_TASK = ir.FunctionType(ir.VoidType(), [INT64] * 3)  # of (worker, workers, address of the arguments)
 
 
 # ---- what has been compiled before
@@ -62,52 +59,43 @@ def folders() -> list[Path]:
 
 @functools.cache
 def stamp(source: str) -> bytes:
-    """What machine code depends on: the file it comes from, those that imports from its folder, Python and Numba."""
+    """What machine code depends on: the file it comes from, those that imports from its folder or from this one, Python
+    and Numba."""
     digest, files = hashlib.sha256(f"{sys.version} {numba.__version__}".encode()), [Path(source)]
     for path in files:  # it grows
         text = path.read_text(encoding="utf-8")
         digest.update(text.encode())
-        found = (path.with_name(f"{name}.py") for name in re.findall(r"^from \.(\w+) import", text, re.MULTILINE))
-        files += [other for other in found if other not in files]
+        for here, name in re.findall(r"^from (tinynet\.kernels\.cpu)?\.(\w+) import", text, re.MULTILINE):
+            other = (Path(__file__) if here else path).with_name(f"{name}.py")
+            if other not in files:
+                files.append(other)
     return digest.digest()
 
 
 class Cache:
-    """The machine code of one function, a file for each signature: what Numba asks before it compiles
-    (`load_overload`), and tells afterwards (`save_overload`)."""
+    """The machine code of one function."""
 
     said = False  # that compiling takes a while
     spent = 0.0  # seconds
 
-    def __init__(self, name: str, source: str, before: Callable[[Any], None] = lambda signature: None) -> None:
-        self.name, self.source, self.before = name, source, before
-        self.started = 0.0
+    def __init__(self, name: str, source: str) -> None:
+        self.name, self.source = f"{name}.tinynet", source
 
-    def file(self, signature: Any, codegen: Any) -> str:
-        key = hashlib.sha256(repr((str(signature), codegen.magic_tuple())).encode()).hexdigest()
-        return f"{self.name}-{key[:16]}.tinynet"
-
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        """The code for a signature, or None: then Numba compiles it. First, what the code calls is made ready."""
-        context.refresh()
-        self.before(signature)
-        for content in stored.contents(self.file(signature, context.codegen()), folders()):
+    def find_or(self, make: Callable[[], bytes]) -> bytes:
+        """The code that is on disk, or else what `make` makes, which is kept."""
+        for content in stored.contents(self.name, folders()):
             code = content[64:]
             if content[:64] == stamp(self.source) + hashlib.sha256(code).digest():  # neither stale nor damaged
-                return CompileResult._rebuild(context, *pickle.loads(code))
-        self.started = time.perf_counter()
-        return None
+                return code
+        started = time.perf_counter()
+        code = make()
+        self.report(time.perf_counter() - started)
+        stored.keep(stamp(self.source) + hashlib.sha256(code).digest() + code, self.name, folders())
+        return code
 
-    def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Keep new code."""
-        self.report()
-        code = dumps(compiled._reduce())
-        content = stamp(self.source) + hashlib.sha256(code).digest() + code
-        stored.keep(content, self.file(signature, compiled.codegen), folders())
-
-    def report(self) -> None:
+    def report(self, seconds: float) -> None:
         """Say, once, why nothing else has happened for a second."""
-        Cache.spent += time.perf_counter() - self.started
+        Cache.spent += seconds
         if Cache.spent > 1 and not Cache.said:
             Cache.said = True
             print("tinynet: compiling kernels for this processor; the next start finds them ready", file=sys.stderr)
@@ -116,21 +104,76 @@ class Cache:
 # ---- functions of functions
 def jit(function: Function) -> Any:
     """A helper of kernels: compiled as a part of whatever calls it."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)  # Python never calls it
+    def helper(typing, *arguments):
+        compiled = part(function, arguments)
+
+        def generate(context, builder, signature, values):
+            context.active_code_library.add_linking_library(compiled.library)
+            return context.call_internal(builder, compiled.fndesc, compiled.signature, values)
+        return compiled.signature, generate
+    functools.update_wrapper(helper, function)
+    own, typing = inspect.signature(function), inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY)
+    helper.__signature__ = own.replace(parameters=[typing, *own.parameters.values()])  # type: ignore[attr-defined]
+    return intrinsic(helper)
 
 
-def c_function(function: Function, name: str, arguments: tuple[Any, ...], source: str = "", **options: Any) -> int:
+def c_function(function: Function, name: str, arguments: tuple[Any, ...], parallel: bool = False) -> int:
     """The address of a function compiled as C would be. Compiled code can call it by that, or by its name; it is not
     compiled again as a part of each caller, which would take longer than the callers themselves."""
-    compiled: Any = CFunc(function, (arguments, types.void), {}, {**OPTIONS, **options})
-    compiled._cache = Cache(name, source or function.__code__.co_filename)
-    compiled.compile()
-    llvm.add_symbol(name, compiled.address)
-    _kept.append(compiled)
-    return compiled.address
+    def write(module: Any) -> CompileResult:
+        compiled = part(function, arguments, parallel)
+        kinds = [cpu_target.target_context.get_value_type(kind) for kind in arguments]
+        entry, builder = _begin(module, name, ir.FunctionType(ir.VoidType(), kinds))
+        call(builder, compiled, entry.args)
+        builder.ret_void()
+        return compiled
+    return machine_code(name, arguments, function.__code__.co_filename, write)
 
 
-_kept: list[Any] = []  # machine code lives as long as what made it
+def c_functions(function: Function) -> Iterator[Any]:
+    """The C functions that a function calls, or one of its helpers."""
+    for name in function.__code__.co_names:
+        called: Any = function.__globals__.get(name)
+        if hasattr(called, "prepare_for"):
+            yield called
+        elif hasattr(called, "__wrapped__"):
+            yield from c_functions(inspect.unwrap(called))
+
+
+def machine_code(name: str, arguments: tuple[Any, ...], source: str, write: Callable[[Any], CompileResult]) -> int:
+    """The address of a function's machine code. Where it is not on disk, write(module) writes the function into a
+    module of LLVM, and returns the part that it calls."""
+    target, codegen = cpu_target.target_context, cpu_target.target_context.codegen()
+
+    def make() -> bytes:
+        target.refresh()  # with what Numba knows of Python's and NumPy's functions
+        module = target.create_module(name)
+        parts = write(module).library.modules()
+        whole = llvm.parse_assembly(str(module))
+        for each in parts:
+            whole.link_in(each, preserve=True)
+        for each in (*whole.functions, *whole.global_variables):
+            if not each.is_declaration and each.name != name:
+                each.linkage = "internal"  # nobody else sees it: what all callers have taken in can go
+        passes, builder = codegen._module_pass_manager()
+        passes.run(whole, builder)
+        return codegen._tm.emit_object(whole)
+
+    key = hashlib.sha256(repr((str(arguments), codegen.magic_tuple())).encode()).hexdigest()
+    with global_compiler_lock:
+        rtsys.initialize(target)  # for kernels that make arrays
+        engine = codegen._engine._ee
+        engine.add_object_file(llvm.ObjectFileRef.from_data(Cache(f"{name}-{key[:16]}", source).find_or(make)))
+        engine.finalize_object()
+        address = engine.get_function_address(name)
+    llvm.add_symbol(name, address)
+    return address
+
+
+def _begin(module: Any, name: str, kind: Any) -> tuple[Any, Any]:
+    """A function in a module, and what writes instructions into it."""
+    function = ir.Function(module, kind, name)
+    return function, ir.IRBuilder(function.append_basic_block())
 
 
 # ---- kernels
@@ -141,110 +184,92 @@ class parallel:
 
     The arguments are arrays and numbers; the last may be a NamedTuple of such, to give many a name.
 
-    How: `hand_over` puts the arguments into memory, and gives their address and the task's to `side_by_side` or
-    `in_turn`, which are compiled once, for all tasks."""
+    How: a function that Python can call takes the values out of the arguments and puts them into memory. It gives their
+    address, for every worker, to another function, which calls the task; or it has `side_by_side` do so."""
 
     def __init__(self, task: Function) -> None:
         functools.update_wrapper(self, task)
-        names = list(inspect.signature(task).parameters)
-        self.task, self.count = jit(task), len(names) - 3
-        self.named = get_type_hints(task).get(names[-1])  # the NamedTuple, if the last argument is one
-        self.source = task.__code__.co_filename
+        *before, last = list(inspect.signature(task).parameters)[2:]
+        self.task, self.count = task, len(before)
+        self.named = get_type_hints(task).get(last)  # the NamedTuple, if the last argument is one
         self.name = f"tinynet.{task.__module__.rpartition('.')[2]}.{task.__name__}"
-        hand_over = FunctionType(_hand_over.__code__, {"pass_on": self.pass_on(), "__name__": task.__module__})
-        self.hand_over = numba.njit(**OPTIONS)(hand_over)
-        self.hand_over._cache = Cache(f"{self.name}.hand_over", self.source, self.prepare)
+        self.by_types = ByTypes(self.function, 2 + self.count + len(self.named._fields if self.named else [last]))
 
     def __call__(self, workers: int, *arguments: Any) -> None:
-        run = launcher(workers > 1 and threads.ready())
+        launch = launcher() if workers > 1 and threads.ready() else 0
         if self.named:
-            self.hand_over(run, workers, *arguments[:-1], *arguments[-1])
+            self.by_types(launch, workers, *arguments[:-1], *arguments[-1])
         else:
-            self.hand_over(run, workers, *arguments)
+            self.by_types(launch, workers, *arguments)
 
-    def symbol(self, arguments: Any) -> str:
-        """The name of the task's C function for arguments of these types."""
-        return f"{self.name}.{hashlib.sha256(str(tuple(arguments)).encode()).hexdigest()[:16]}"
+    def function(self, kinds: tuple[Any, ...]) -> Any:
+        """The function for Python, for a launcher, workers and arguments of these types. Compiled, or found on disk;
+        and before that, the C functions that the task may call, for the dtypes of its arrays."""
+        arguments = kinds[2:]
+        for function in c_functions(self.task):
+            for array in arguments:
+                function.prepare_for(getattr(array, "dtype", None))
+        name = f"{self.name}.{hashlib.sha256(str(arguments).encode()).hexdigest()[:16]}"
+        address = machine_code(name, arguments, self.task.__code__.co_filename,
+                               lambda module: self.write(module, name, arguments))
+        return _dynfunc.make_function(sys.modules[__name__], name, "", address, _dynfunc.Environment({}), None)
 
-    def prepare(self, signature: Any) -> None:
-        """Compile the task, or find it on disk, before the code that hands over to it; and before that, the C functions
-        that it may call, for the dtypes of its arrays."""
-        arguments = signature[2]
-        for function in self.task.py_func.__globals__.values():
-            if hasattr(function, "prepare_for"):
-                for array in arguments:
-                    function.prepare_for(getattr(array, "dtype", None))
-        task, named, count, unpack = self.task, self.named, self.count, value_at(arguments)
-        if named is None:
-            def entry(worker, workers, address):
-                task(worker, workers, *unpack(address))
-        else:
-            def entry(worker, workers, address):
-                arguments = unpack(address)
-                task(worker, workers, *arguments[:count], named(*arguments[count:]))
-        c_function(entry, self.symbol(arguments), (types.intp,) * 3, self.source)
+    def write(self, module: Any, name: str, arguments: tuple[Any, ...]) -> CompileResult:
+        """Write the two functions into a module."""
+        context, packed = cpu_target.target_context, types.Tuple(arguments)
+        kinds, named = list(arguments), None
+        if self.named:
+            named = types.BaseTuple.from_types(tuple(kinds[self.count:]), self.named)
+            kinds[self.count:] = [named]
 
-    def pass_on(self) -> Any:
-        """For compiled code: call a launcher with this task, and the address of the arguments."""
-        @intrinsic
-        def pass_on(typing, run, workers, arguments):
-            def generate(context, builder, signature, values):
-                run, workers, packed = values
-                address = builder.ptrtoint(cgutils.alloca_once_value(builder, packed), _I64)
-                task = cgutils.get_or_insert_function(builder.module, _function(3), self.symbol(arguments))
-                builder.call(builder.inttoptr(run, _function(3).as_pointer()),
-                             [builder.ptrtoint(task, _I64), workers, address])
-                return context.get_dummy_value()
-            return types.void(run, workers, arguments), generate
-        return pass_on
+        # task_at(worker, workers, address of the values)
+        task = part(self.task, (types.intp, types.intp, *kinds))
+        task_at, builder = _begin(module, f"{name}.at", _TASK)
+        worker, workers, address = task_at.args
+        found = builder.load(builder.inttoptr(address, context.get_value_type(packed).as_pointer()))
+        values = cgutils.unpack_tuple(builder, found, len(arguments))
+        if named:
+            values[self.count:] = [context.make_tuple(builder, named, values[self.count:])]
+        call(builder, task, [worker, workers, *values])
+        builder.ret_void()
 
-
-def _hand_over(run: int, workers: int, *arguments: Any) -> None:
-    pass_on(run, workers, arguments)  # type: ignore[name-defined]  # noqa: F821 - the kernel's
-
-
-_I64 = ir.IntType(64)
-
-
-def _function(count: int) -> Any:
-    return ir.FunctionType(ir.VoidType(), [_I64] * count)
-
-
-def value_at(kind: Any) -> Any:
-    """For compiled code: the value, of a type of Numba's, that lies at an address."""
-    @intrinsic
-    def read(typing, address):
-        def generate(context, builder, signature, arguments):
-            value = builder.load(builder.inttoptr(arguments[0], context.get_value_type(kind).as_pointer()))
-            return impl_ret_borrowed(context, builder, kind, value)  # its owner is the one who put it there
-        return kind(address), generate
-    return read
+        # PyObject *python(PyObject *self, PyObject *arguments, PyObject *keywords): a "PyCFunctionWithKeywords"
+        python, builder = _begin(module, name, ir.FunctionType(OBJECT, [OBJECT] * 3))
+        api, objects = context.get_python_api(builder), python.args[1]
+        launch, workers, *values = (value_of(context, builder, kind, item(builder, objects, k))
+                                    for k, kind in enumerate((types.intp, types.intp, *arguments)))
+        address = cgutils.alloca_once_value(builder, context.make_tuple(builder, packed, values))
+        address = builder.ptrtoint(address, INT64)
+        others = api.save_thread()  # other Python threads may go on
+        with builder.if_else(cgutils.is_null(builder, launch)) as (in_turn, at_once):
+            with in_turn, cgutils.for_range(builder, workers) as loop:
+                builder.call(task_at, [loop.index, workers, address])
+            with at_once:
+                builder.call(builder.inttoptr(launch, _TASK.as_pointer()),
+                             [builder.ptrtoint(task_at, INT64), workers, address])
+        api.restore_thread(others)
+        builder.ret(api.make_none())
+        return task
 
 
 @intrinsic
-def call_task(typing, task, worker, workers, arguments):
+def call_task(typing, task, worker, workers, address):
     """Call the function at an address."""
     def generate(context, builder, signature, values):
-        builder.call(builder.inttoptr(values[0], _function(3).as_pointer()), values[1:])
+        builder.call(builder.inttoptr(values[0], _TASK.as_pointer()), values[1:])
         return context.get_dummy_value()
-    return types.void(task, worker, workers, arguments), generate
+    return types.void(task, worker, workers, address), generate
 
 
-def side_by_side(task, workers, arguments):
+def side_by_side(task, workers, address):
     for worker in numba.prange(workers):
-        call_task(task, worker, workers, arguments)
-
-
-def in_turn(task, workers, arguments):
-    for worker in range(workers):
-        call_task(task, worker, workers, arguments)
+        call_task(task, worker, workers, address)
 
 
 @functools.cache
-def launcher(threaded: bool) -> int:
-    """The address of the C function that calls a task for every worker."""
-    function = side_by_side if threaded else in_turn
-    return c_function(function, f"tinynet.{function.__name__}", (types.intp,) * 3, parallel=threaded)
+def launcher() -> int:
+    """The address of the C function that calls a task for every worker at once. It is compiled once, for all tasks."""
+    return c_function(side_by_side, "tinynet.side_by_side", (types.intp,) * 3, parallel=True)
 
 
 @jit

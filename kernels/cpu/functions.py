@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import math
 
+from numpy.polynomial.chebyshev import cheb2poly
+
 from .compiler import jit
-from .vector import BYTES, fma, lane, lanes, load_else, nearest, power_of_two, splat, where
+from .vector import BYTES, fma, lane, lanes, load_else, nearest, one_over_root, power_of_two, splat, where
 
 LOG2_E = 1 / math.log(2)
 LN_2 = 0.693145751953125  # its first 16 bits: n · LN_2 is exact
@@ -33,6 +35,16 @@ def largest(x):
         if v > most or v != v:
             most = v
     return most
+
+
+@jit
+def root(x):
+    """√x = x / √x. It takes a processor as long as thirty products: if r is only near 1/√x, y = x r is improved by half
+    of what y r lacks of 1, which leaves the square of the error."""
+    r = one_over_root(x)
+    y = x * r
+    y = fma(y, fma(y * -0.5, r, splat(x, 0.5)), y)
+    return where((x == 0) | (x == math.inf), x, y)
 
 
 @jit
@@ -87,25 +99,32 @@ def within(x, most):
     return where(x < -most, splat(x, -most), x)
 
 
-# e^(z²) erfc(z) (1 + 2z) for z ≥ 0, as Σ_k c_k T_k(t) with the Chebyshev polynomials of t = (z - 2.5) / (z + 2.5): a
-# function so smooth that half the coefficients are enough for float32 (after Shepherd & Laframboise, 1981)
-ERFCX = (
-    1.1771189339755784, 0.014212740827323321, -0.10037710257743796, 0.048384221974957707, -0.012607425531069104,
-    0.0016421555334706596, 5.29270522898005e-05, -5.10608837840983e-05, 2.371428558502003e-06, 1.583941090518258e-06,
-    -1.2483958211750847e-07, -6.045657321336039e-08, 4.0925941245210135e-09, 2.7374094237187245e-09,
-    -4.588693371600376e-11, -1.3187750369729464e-10, -8.268090806120332e-12, 5.937925124179028e-12,
-    1.0596357285840175e-12, -1.9892259921437084e-13, -8.474653109110981e-14, -2.518334370166951e-16,
-    4.974971993791261e-15, 7.988345428788569e-16)
+# e^(z²/2) Φ(-z) (z + 4) for z ≥ 0, as Σ_k c_k T_k(t) with the Chebyshev polynomials of t = (z - 4) / (z + 4): so smooth
+# a function that ten coefficients are enough for float32 (after Shepherd & Laframboise, 1981)
+TAIL = (
+    0.9704512045660766, -0.7517088168395706, 0.22219355567525104, -0.048517753260446085, 0.006925920496242481,
+    -0.00032059847439814995, -0.00010054739163210679, 1.8903369019706965e-05, 1.010356885474631e-06,
+    -6.145334749397824e-07, -3.3810201200691756e-09, 2.0686508061742833e-08, -1.1282603632469503e-10,
+    -7.774015228388694e-10, -9.941424191404666e-12, 3.174482949858307e-11, 1.842480684470533e-12,
+    -1.3128616466710587e-12, -1.741536265265115e-13, 4.907274031707963e-14, 1.2931384326199658e-14,
+    -1.218066352139915e-15, -8.052147372307862e-16, -2.8604941412769365e-17)
+SHORT, LONG = (tuple(cheb2poly(TAIL[:count]).tolist()) for count in (10, len(TAIL)))  # the same in powers of t
+
+
+@jit
+def polynomial(coefficients, x):
+    """Σ_k coefficients[k] xᵏ"""
+    sums = splat(x, coefficients[-1])
+    for k in range(len(coefficients) - 2, -1, -1):
+        sums = fma(sums, x, splat(x, coefficients[k]))
+    return sums
 
 
 @jit
 def normal(x):
     """Φ(x), the chance that a normal number is smaller than x, and e^(-x²/2)."""
-    z = within(x, 40) * math.sqrt(0.5)
-    z = where(z < 0, z * -1, z)
-    t, bell = (z - 2.5) / (z + 2.5), exp(x * x * -0.5)
-    last, before = splat(x, 0), splat(x, 0)  # Clenshaw's sum: T_k+1 = 2t T_k - T_k-1, from the end
-    for k in range(of_type(x, 12, 24) - 1, 0, -1):
-        last, before = fma(t + t, last, ERFCX[k] - before), last
-    tail = bell * fma(t, last, ERFCX[0] - before) / (2 + 4 * z)
+    z = where(x < 0, x * -1, x)
+    near, bell = 1 / (z + 4), exp(x * x * -0.5)
+    t = fma(near, splat(x, -8), splat(x, 1))
+    tail = bell * near * (polynomial(SHORT, t) if lanes(x) * 4 == BYTES else polynomial(LONG, t))
     return where(x < 0, tail, 1 - tail), bell

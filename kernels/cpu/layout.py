@@ -23,7 +23,7 @@ def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
     gaps, runs backwards or is read-only (to Numba another type, and another compilation)."""
     flags, ordered = x.flags, x
     if not flags.c_contiguous:
-        ordered = x.transpose(sorted(range(x.ndim), key=[-s for s in x.strides].__getitem__))
+        ordered = x.T if x.ndim < 3 else x.transpose(sorted(range(x.ndim), key=[-s for s in x.strides].__getitem__))
     if not (flags.writeable and flags.aligned and ordered.flags.c_contiguous):
         x = ordered = np.array(x, order="C")
     size = x.itemsize

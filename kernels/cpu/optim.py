@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compiler import parallel, span
+from .functions import load_some, root
 from .threads import workers_for
+from .vector import lanes, store_some, where
 
 Arrays = Sequence[Any]
 
@@ -41,41 +44,47 @@ def identities(*lists: Arrays) -> Any:
 
 def ends(ws: Arrays) -> Any:
     """Where each parameter ends, laid end to end, after a 0."""
-    return np.cumsum([0, *[w.size for w in ws]])
+    return np.array([*accumulate([w.size for w in ws], initial=0)])
 
 
 # ---- the updates. ids[j, k]: the array that list j has for parameter k; like: one of their dtype, the settings' too
 @parallel
-def update_adam(worker, workers, ids, ends, like, rates, roots, new1, beta2, new2, eps, decay, shrink, sign, amsgrad):
+def update_adam(worker, workers, ids, ends, rates, roots, settings, amsgrad):
     """w ← shrink · w - rate · m / (√v · root + ε); rate and root hold the corrections of the parameter's step, new1 and
     new2 are 1 - β1 and 1 - β2: taken in double precision, as 1 - 0.999 in float32 has three digits only."""
-    share = span(worker, workers, ends[-1])
+    share, like = span(worker, workers, ends[-1]), settings
+    new1, beta2, new2, eps, decay, shrink, sign = (settings[0], settings[1], settings[2], settings[3], settings[4],
+                                                   settings[5], settings[6])
     for k in range(len(ends) - 1):
         w, g = data_of(ids[0, k], like), data_of(ids[1, k], like)
         m, v, most = data_of(ids[2, k], like), data_of(ids[3, k], like), data_of(ids[4, k], like)
-        for i in range(max(share.start, ends[k]) - ends[k], min(share.stop, ends[k + 1]) - ends[k]):
-            slope = sign * g[i] + decay * w[i]
-            m[i] += new1 * (slope - m[i])
-            square = beta2 * v[i] + new2 * slope * slope
-            v[i] = square
+        last = min(share.stop, ends[k + 1]) - ends[k]
+        for i in range(max(share.start, ends[k]) - ends[k], last, lanes(like)):
+            some = last - i
+            weight, mean = load_some(w, i, some), load_some(m, i, some)
+            slope = sign * load_some(g, i, some) + decay * weight
+            mean = mean + new1 * (slope - mean)
+            square = beta2 * load_some(v, i, some) + new2 * slope * slope
+            store_some(m, i, mean, some)
+            store_some(v, i, square, some)
             if amsgrad:
-                square = most[i] if most[i] > square else square  # a NaN takes over
-                most[i] = square
-            w[i] = shrink * w[i] - rates[k] * m[i] / (math.sqrt(square) * roots[k] + eps)
+                before = load_some(most, i, some)
+                square = where(before > square, before, square)  # a NaN takes over
+                store_some(most, i, square, some)
+            store_some(w, i, shrink * weight - rates[k] * mean / (root(square) * roots[k] + eps), some)
 
 
 def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, largest: Arrays, steps: Sequence[float], *,
          lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
          maximize: bool) -> None:
     """Adam's step."""
-    number = ws[0].dtype.type
-    rates = np.array([lr / (1 - beta1**t) for t in steps], number)
-    roots = np.array([1 / math.sqrt(1 - beta2**t) for t in steps], number)
-    settings = map(number, (1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
-                            1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1))
-    where = ends(ws)
-    update_adam(workers_for(2 * where[-1]), identities(ws, gs, means, squares, largest or gs), where, rates, rates,
-                roots, *settings, bool(largest))
+    dtype, bounds = ws[0].dtype, ends(ws)
+    rates = np.array([lr / (1 - beta1**t) for t in steps], dtype)
+    roots = np.array([1 / math.sqrt(1 - beta2**t) for t in steps], dtype)
+    settings = np.array((1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
+                         1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1), dtype)
+    update_adam(workers_for(2 * bounds[-1]), identities(ws, gs, means, squares, largest or gs), bounds, rates, roots,
+                settings, bool(largest))
 
 
 @parallel

@@ -179,7 +179,6 @@ _tall_2r, _tall_1r = tile_loop(TALL, 2, True), tile_loop(TALL, 1, True)
 _low_2r, _low_1r = tile_loop(LOW, 2, True), tile_loop(LOW, 1, True)
 
 
-@jit
 def _panel(count, columns, length, a, rows, taps, b, pitch, c, places, start, bias, relu):
     stretches = max(1, (length + DEEP - 1) // DEEP)
     deep, k = (length + stretches - 1) // stretches, 0
@@ -240,7 +239,7 @@ def prepare_for(element: Any) -> None:
     """Compile the loop for a type of numbers, or find it on disk, before a kernel that calls it."""
     if element in (types.float32, types.float64):
         numbers, table, size = types.CPointer(element), types.CPointer(types.intp), types.intp
-        c_function(_panel.py_func, _symbol(element),
+        c_function(_panel, _symbol(element),
                    (size, size, size, numbers, table, table, numbers, size, numbers, table, size, numbers, size))
 
 

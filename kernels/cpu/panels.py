@@ -23,6 +23,3 @@ def pack_panels(b, start, down, right, depth, first, columns, out):
     wide = 2 * lanes(b)
     for column in range(first, columns, wide):
         pack(b, start + column * right, down, right, depth, min(wide, columns - column), at(out, column * depth))
-
-
-product.prepare_for = panel.prepare_for

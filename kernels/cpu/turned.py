@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..windows import Pair
-from . import choice, conv, depthwise, winograd
+from . import choice, conv, depthwise, narrow, winograd
 
 
 def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair,
@@ -24,5 +24,5 @@ def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, stride: Pair, padd
         patches = conv if groups == 1 else depthwise
         return patches.conv2d_input_grad(xp, g, w, size=size, stride=stride, padding=padding, dilation=dilation,
                                          groups=groups)
-    forward = {"winograd": winograd, "conv": conv, "depthwise": depthwise}[choice.conv2d_module(g, turned, **how)]
-    return forward.conv2d(xp, g, turned, **how)
+    modules: dict[str, Any] = {"winograd": winograd, "narrow": narrow, "conv": conv, "depthwise": depthwise}
+    return modules[choice.conv2d_module(g, turned, **how)].conv2d(xp, g, turned, **how)

@@ -18,11 +18,13 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx" in _FEATURES else 16  # of a register
 MASKED_LOADS_ARE_FREE = "+avx512f" in _FEATURES  # elsewhere they are slower than whole ones
+ROOTS_ARE_ESTIMATED = "+avx512f" in _FEATURES
 REGISTERS = 32 if "+avx512f" in _FEATURES or "+neon" in _FEATURES else 16
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -259,19 +261,26 @@ def fma(typing, x, y, z):
 
 def _operator(symbol: Callable[..., Any], emit: Callable[..., Any], result: Callable[[Vector], Any]) -> None:
     """Teach Numba `x symbol y` for two vectors, or a vector and a number."""
-    @intrinsic
-    def lanewise(typing, x, y):
-        return result(x)(x, x), lambda context, builder, signature, xy: emit(builder, *xy)
+    @infer_global(symbol)
+    class Lanewise(AbstractTemplate):
+        def generic(self, xy, named):
+            vector = next((kind for kind in xy if isinstance(kind, (Vector, Mask))), None)
+            number = types.Number if isinstance(vector, Vector) else ()
+            if vector and all(kind == vector or isinstance(kind, number) for kind in xy):
+                return result(vector)(*xy)
+            return None
 
-    @overload(symbol)
-    def operate(x, y):
-        if isinstance(x, (Vector, Mask)) and x == y:
-            return lambda x, y: lanewise(x, y)
-        if isinstance(x, Vector) and isinstance(y, types.Number):
-            return lambda x, y: lanewise(x, splat(x, y))
-        if isinstance(y, Vector) and isinstance(x, types.Number):
-            return lambda x, y: lanewise(splat(y, x), y)
-        return None
+    def generate(context, builder, signature, xy):
+        vector = next(kind for kind in signature.args if isinstance(kind, (Vector, Mask)))
+
+        def as_vector(value, kind):
+            if kind == vector:
+                return value
+            return splat_number(builder, vector.llvm, context.cast(builder, value, kind, vector.element))
+        return emit(builder, *map(as_vector, xy, signature.args))
+
+    for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector), (Mask, Mask)):
+        lower_builtin(symbol, *kinds)(generate)
 
 
 _operator(operator.add, lambda builder, x, y: builder.fadd(x, y, flags=_FLAGS), lambda x: x)
@@ -292,6 +301,26 @@ _operator(operator.and_, lambda builder, x, y: builder.and_(x, y), lambda x: x)
 def where(typing, mask, x, y):
     """x in the lanes where mask holds, y in the others."""
     return x(mask, x, x), lambda context, builder, signature, arguments: builder.select(*arguments)
+
+
+@intrinsic
+def first(typing, x, count):
+    """The first of x, then zeros."""
+    def generate(context, builder, signature, arguments):
+        return builder.select(first_lanes(builder, x, arguments[1]), arguments[0], constant(x.llvm, 0.0))
+    return x(x, types.intp), generate
+
+
+@intrinsic
+def one_over_root(typing, x):
+    """1 / √x; of float32 on processors with AVX-512 only the first 14 bits, in a tenth of the time."""
+    def generate(context, builder, signature, arguments):
+        if ROOTS_ARE_ESTIMATED and x.element is types.float32:
+            everywhere = ir.Constant(ir.IntType(x.lanes), -1)
+            return call(builder, "llvm.x86.avx512.rsqrt14.ps.512", x.llvm, *arguments, arguments[0], everywhere)
+        root = call(builder, f"llvm.sqrt.{suffix(x)}", x.llvm, *arguments)
+        return builder.fdiv(constant(x.llvm, 1.0), root)
+    return x(x), generate
 
 
 @intrinsic

@@ -25,10 +25,18 @@ from .compiler import jit, parallel, span
 from .functions import larger
 from .layout import add, channels_last, copy, flat, images, steps, zero
 from .panel import FROM_C, FROM_ZERO, panel
-from .threads import aligned, get_num_threads, scratch, workers_for
-from .vector import BYTES, at, lanes, load, splat, store, where
+from .places import (
+    PLACES,
+    filters_of,
+    inputs_to_places,
+    outputs_of,
+    outputs_to_places,
+    places_to_inputs,
+    transform_back,
+)
+from .threads import get_num_threads, scratch, workers_for
+from .vector import at, lanes, load, splat, store, where
 
-PLACES = 16  # of a tile
 PLAIN, RELU, POOL = 0, 1, 2  # what follows the convolution
 BOTH, INPUTS, WEIGHTS = 0, 1, 2  # which gradients are wanted
 LINE = 16  # numbers of the gap between places: without it all 16 would compete for the same lines of the cache
@@ -69,101 +77,6 @@ def plan(shape: tuple[int, ...], o: int, padding: Pair, then: int, threads: int)
     most = max(c, o, together)
     return Tiles(n, h, w, c, oh, ow, o, *padding, down, across, together, together * c + LINE, together * o + LINE,
                  steps(most, c), steps(most, o), steps(most, 1))
-
-
-# ---- the matrices, for four numbers in a row: here numbers are vectors
-@jit
-def BT(x0, x1, x2, x3):
-    return x0 - x2, x1 + x2, x2 - x1, x1 - x3
-
-
-@jit
-def B(x0, x1, x2, x3):
-    return x0, x1 - x2 + x3, x1 + x2 - x0, splat(x3, 0) - x3
-
-
-@jit
-def AT(x0, x1, x2, x3):
-    return x0 + x1 + x2, x1 - x2 - x3
-
-
-@jit
-def A(x0, x1):
-    return x0, x0 + x1, x0 - x1, splat(x1, 0) - x1
-
-
-@jit
-def G(x0, x1, x2):
-    return x0, (x0 + x2 + x1) * 0.5, (x0 + x2 - x1) * 0.5, x2
-
-
-@jit
-def GT(x0, x1, x2, x3):
-    return x0 + (x1 + x2) * 0.5, (x1 - x2) * 0.5, (x1 + x2) * 0.5 + x3
-
-
-# ---- and for squares of them, in memory
-@jit
-def load_four(x, i, step):
-    return load(x, i), load(x, i + step), load(x, i + 2 * step), load(x, i + 3 * step)
-
-
-@jit
-def store_four(x, i, step, four):
-    store(x, i, four[0])
-    store(x, i + step, four[1])
-    store(x, i + 2 * step, four[2])
-    store(x, i + 3 * step, four[3])
-
-
-@jit
-def inputs_to_places(x, row, pixel, channels, out, step):
-    """out = Bᵀ x B for the 4 x 4 pixels at x, `row` and `pixel` numbers apart; place k is written to out[k · step]."""
-    for c in range(0, channels, lanes(x)):
-        p, q = BT(*load_four(x, c, row)), BT(*load_four(x, c + pixel, row))
-        r, s = BT(*load_four(x, c + 2 * pixel, row)), BT(*load_four(x, c + 3 * pixel, row))
-        store_four(out, c, step, BT(p[0], q[0], r[0], s[0]))
-        store_four(out, c + 4 * step, step, BT(p[1], q[1], r[1], s[1]))
-        store_four(out, c + 8 * step, step, BT(p[2], q[2], r[2], s[2]))
-        store_four(out, c + 12 * step, step, BT(p[3], q[3], r[3], s[3]))
-
-
-@jit
-def places_to_inputs(places, step, channels, x, row, pixel):
-    """x += B places Bᵀ: `inputs_to_places` read backwards."""
-    for c in range(0, channels, lanes(x)):
-        p, q = B(*load_four(places, c, 4 * step)), B(*load_four(places, c + step, 4 * step))
-        r, s = B(*load_four(places, c + 2 * step, 4 * step)), B(*load_four(places, c + 3 * step, 4 * step))
-        add_four(x, c, pixel, B(p[0], q[0], r[0], s[0]))
-        add_four(x, c + row, pixel, B(p[1], q[1], r[1], s[1]))
-        add_four(x, c + 2 * row, pixel, B(p[2], q[2], r[2], s[2]))
-        add_four(x, c + 3 * row, pixel, B(p[3], q[3], r[3], s[3]))
-
-
-@jit
-def add_four(x, i, step, four):
-    store(x, i, load(x, i) + four[0])
-    store(x, i + step, load(x, i + step) + four[1])
-    store(x, i + 2 * step, load(x, i + 2 * step) + four[2])
-    store(x, i + 3 * step, load(x, i + 3 * step) + four[3])
-
-
-@jit
-def outputs_of(places, step):
-    """Aᵀ places A: the 2 x 2 outputs, for a register of channels."""
-    p, q = AT(*load_four(places, 0, 4 * step)), AT(*load_four(places, step, 4 * step))
-    r, s = AT(*load_four(places, 2 * step, 4 * step)), AT(*load_four(places, 3 * step, 4 * step))
-    return AT(p[0], q[0], r[0], s[0]), AT(p[1], q[1], r[1], s[1])
-
-
-@jit
-def outputs_to_places(x0, x1, x2, x3, out, step):
-    """out = A x Aᵀ for 2 x 2 outputs, for a register of channels: `outputs_of` read backwards."""
-    p, q = A(x0, x2), A(x1, x3)
-    store_four(out, 0, step, A(p[0], q[0]))
-    store_four(out, 4 * step, step, A(p[1], q[1]))
-    store_four(out, 8 * step, step, A(p[2], q[2]))
-    store_four(out, 12 * step, step, A(p[3], q[3]))
 
 
 # ---- tiles of images
@@ -329,58 +242,6 @@ def memory(workers: int, s: Tiles) -> Any:
     return scratch(workers, PLACES * (s.inputs + s.outputs + max(s.c, s.o)), np.dtype("float32"))
 
 
-# ---- weights
-@parallel
-def transform(worker, workers, w, down, across, rows, columns, out):
-    """G w Gᵀ for a matrix of filters, `down` numbers apart in its columns and `across` in its rows: for each place a
-    matrix in panels, two registers wide."""
-    wide = 2 * lanes(w)
-    place = (columns + wide - 1) // wide * rows * wide
-    for i in span(worker, workers, rows):
-        for j in range(columns):
-            k = i * down + j * across
-            p, q, r = column_of_filter(w, k), column_of_filter(w, k + 1), column_of_filter(w, k + 2)
-            k = (j // wide * rows + i) * wide + j % wide
-            for n in range(4):
-                four = G(p[n], q[n], r[n])
-                for m in range(4):
-                    out[k + (4 * n + m) * place] = four[m]
-
-
-@jit
-def column_of_filter(w, k):
-    """G times a column; in double precision, as filters are few."""
-    return G(1.0 * w[k], 1.0 * w[k + 3], 1.0 * w[k + 6])
-
-
-@parallel
-def transform_back(worker, workers, sums, c, o, dw):
-    """dw = Gᵀ places G for all filters, of the places in the sums of all workers."""
-    place = c * o
-    total = np.empty(PLACES)
-    for i in span(worker, workers, c):
-        for j in range(o):
-            for k in range(PLACES):
-                total[k] = sums[0, k * place + i * o + j]
-                for other in range(1, len(sums)):
-                    total[k] += sums[other, k * place + i * o + j]
-            p, q = GT(total[0], total[4], total[8], total[12]), GT(total[1], total[5], total[9], total[13])
-            r, s = GT(total[2], total[6], total[10], total[14]), GT(total[3], total[7], total[11], total[15])
-            k = (j * c + i) * 9
-            for n in range(3):
-                dw[k + 3 * n], dw[k + 3 * n + 1], dw[k + 3 * n + 2] = GT(p[n], q[n], r[n], s[n])
-
-
-def filters_of(w: Any, backwards: bool) -> Any:
-    """The filters as `convolve` wants them, from inputs to outputs; or as `gradients` does."""
-    o, c = w.shape[:2]
-    sizes = (9 * c, 9, o, c) if backwards else (9, 9 * c, c, o)
-    wide = 2 * BYTES // w.itemsize
-    out = aligned(PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype)
-    transform(workers_for(20 * o * c), np.ascontiguousarray(w).reshape(-1), *sizes, out)
-    return out
-
-
 # ---- for NumPy's arrays
 def _forward(x: Any, w: Any, b: Any, padding: Pair, then: int) -> tuple[Any, Any]:
     s = plan(x.shape, len(w), tuple(padding), then, get_num_threads())
@@ -406,7 +267,7 @@ def _backward(g: Any, y: Any, winners: Any, x: Any, x_shape: tuple[int, ...], w:
     dw = None
     if wanted != INPUTS:
         dw = np.empty((s.o, s.c, 3, 3), g.dtype)
-        transform_back(workers_for(20 * s.o * s.c), sums, s.c, s.o, dw.reshape(-1))
+        transform_back(workers_for(6 * s.o * s.c), sums.reshape(-1), workers, s.c, s.o, dw.reshape(-1))
     return images(dx, s.n, s.c, s.h, s.w) if wanted != WEIGHTS else None, dw, offsets.sum(0)
 
 

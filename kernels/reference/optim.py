@@ -13,7 +13,7 @@ from .. import kernel
 Arrays = Sequence[Any]
 
 
-@kernel("reference")
+@kernel("reference", ufuncs=True)
 def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, largest: Arrays, steps: Sequence[float], *,
          lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
          maximize: bool, live: Any = None) -> None:
@@ -37,7 +37,7 @@ def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, larges
         w -= rate * m / (xp.sqrt(v) / root + eps)
 
 
-@kernel("reference")
+@kernel("reference", ufuncs=True)
 def sgd(xp: Any, ws: Arrays, gs: Arrays, buffers: Arrays, *, lr: float, momentum: float, dampening: float,
         weight_decay: float, nesterov: bool, maximize: bool, live: Any = None) -> None:
     """b ← momentum b + (1 - dampening) g, w ← w - lr b; nesterov: w ← w - lr (g + momentum b). buffers: empty where

@@ -224,6 +224,14 @@ def in_rows(x):
     return np.array(x.ravel()).reshape(x.shape)
 
 
+def relu(x):
+    return np.reshape([0.0 if a <= 0 else a for a in x.ravel()], x.shape)
+
+
+def add(a, b):
+    return np.reshape([p + q for p, q in zip(a.ravel(), b.ravel(), strict=True)], a.shape)
+
+
 def relu_grad(g, y):
     return np.reshape([0.0 if b <= 0 else a for a, b in zip(g.ravel(), y.ravel(), strict=True)], y.shape)
 
@@ -233,6 +241,17 @@ def linear_grad(g, x, w, y=None, *, wanted):
         g = [[0.0 if b <= 0 else a for a, b in zip(*rows, strict=True)] for rows in zip(g, y, strict=True)]
     found = matmul(np.array(g), w), matmul(np.array(g).T, x), np.array([sum(column) for column in zip(*g, strict=True)])
     return tuple(a if on else None for a, on in zip(found, wanted, strict=True))
+
+
+def feed_forward(x, w1, b1, w2, b2):
+    h = linear(x, w1, b1, relu=False)
+    return linear(gelu(h), w2, b2, relu=False), h
+
+
+def feed_forward_grad(g, x, w1, h, w2):
+    da, dw2, db2 = linear_grad(g, gelu(h), w2, wanted=(True,) * 3)
+    dx, dw1, db1 = linear_grad(gelu_grad(da, h), x, w1, wanted=(True,) * 3)
+    return dx, dw1, db1, dw2, db2
 
 
 def label_loss(x, labels):
@@ -797,11 +816,35 @@ def case_relu_grad(draw):
     return (draw(arrays(y.shape, y.dtype)), y if draw(st.booleans()) else np.ascontiguousarray(y)), {}
 
 
+def case_relu(draw):
+    return ((case_relu_grad(draw)[0][1],), {})
+
+
+def case_add(draw):
+    return case_relu_grad(draw)
+
+
 def case_linear_grad(draw):
     n, k, m = (draw(st.sampled_from([1, 2, 3, 5, 8, 17, 33])) for _ in range(3))
     dtype, wanted = draw(DTYPES), draw(st.tuples(*[st.booleans()] * 3))
     g, x, w = (draw(arrays(shape, dtype)) for shape in ((n, m), (n, k), (m, k)))
-    return (g, x, w, draw(st.none() | arrays(g.shape, dtype))), {"wanted": wanted}
+    y, rows = draw(st.none() | arrays(g.shape, dtype)), draw(st.sampled_from([n, 515]))  # of 515 another kernel is fond
+    g, x, y = (a if a is None else np.resize(a, (rows, a.shape[1])) for a in (g, x, y))
+    return (g, x, w, y), {"wanted": wanted}
+
+
+def case_feed_forward(draw):
+    n, k, m, o = (draw(st.sampled_from([1, 2, 3, 5, 17, 33])) for _ in range(4))
+    dtype, rows = draw(DTYPES), draw(st.sampled_from([n, 130]))  # more than a block
+    x = np.resize(draw(arrays((n, k), dtype)), (rows, k))
+    w1, b1, w2, b2 = (draw(arrays(shape, dtype)) for shape in ((m, k), (m,), (o, m), (o,)))
+    return (x, w1 / (2 * k), b1, w2, b2), {}  # far out Φ is 0 or next to it, and of ∞ times that comes NaN or ∞
+
+
+def case_feed_forward_grad(draw):
+    (x, w1, b1, w2, _), _ = case_feed_forward(draw)
+    g = np.resize(draw(arrays((3, len(w2)), x.dtype)), (len(x), len(w2)))
+    return (g, x, w1, x @ w1.T + b1, w2), {}
 
 
 def case_label_loss(draw):

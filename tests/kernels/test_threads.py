@@ -25,15 +25,36 @@ def as_before():
 
 
 def gradients(seed=0, dtype="float32"):
-    """A convolution and its gradients, by the fast kernels."""
+    """A convolution and its gradients, and those of linear layers and of norms, by the fast kernels."""
     rng = np.random.default_rng(seed)
-    x, w, g = (rng.standard_normal(s).astype(dtype) for s in ((8, 20, 9, 9), (33, 20, 3, 3), (8, 33, 9, 9)))
+
+    def draw(*shapes):
+        return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+    x, w, g = draw((8, 20, 9, 9), (33, 20, 3, 3), (8, 33, 9, 9))
+    rows, slopes, w1, b1, w2, b2 = draw((600, 20), (600, 12), (50, 20), (50,), (12, 50), (12,))
     with kernels.use_kernels("numba"):
+        out, between = kernels.run("feed_forward", np, rows, w1, b1, w2, b2)
         return (
             kernels.run("conv2d", np, x, w, None, **OPTIONS),
             kernels.run("conv2d_input_grad", np, g, w, size=(9, 9), **OPTIONS),
             kernels.run("conv2d_weight_grad", np, x, g, size=(3, 3), **OPTIONS),
+            out,
+            *kernels.run("feed_forward_grad", np, slopes, rows, w1, between, w2),
+            *kernels.run("linear_grad", np, slopes, rows, w2[:, :20].copy(), wanted=(True, True, True)),
+            *normalized(rows, rng.standard_normal(rows.shape).astype(dtype), (1,)),
+            *normalized(*(a.transpose(0, 3, 1, 2) for a in draw((8, 9, 9, 20), (8, 9, 9, 20))), (0, 2, 3)),
         )
+
+
+def normalized(x, g, dim):
+    """x standardized, and the gradients."""
+    out, mean, var = kernels.run("standardize", np, x, None, None, dim=dim, eps=1e-5)
+    nothing, size = np.zeros_like(mean), x.shape[1:] if dim == (1,) else (1, x.shape[1], 1, 1)
+    scale = np.full(size, 2, x.dtype)
+    grads = kernels.run("standardize_grad", np, g, nothing, nothing, x, scale, mean, var, b_shape=size, dim=dim,
+                        eps=1e-5)
+    return out, mean, var, *grads
 
 
 def same(a, b):

@@ -8,7 +8,7 @@ from scipy.special import erfcx
 
 pytest.importorskip("numba")
 from tinynet.kernels.cpu.compiler import parallel
-from tinynet.kernels.cpu.functions import exp, larger, largest, load_some, normal, sigmoid, tanh
+from tinynet.kernels.cpu.functions import exp, larger, largest, load_some, normal, root, sigmoid, tanh
 from tinynet.kernels.cpu.vector import BYTES, lanes, load, load_else, splat, store_some, total, transpose_square
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -19,6 +19,13 @@ def exponentials(worker, workers, x, out):
     """out = exp(x), with a register that hangs over the end."""
     for i in range(0, len(x), lanes(x)):
         store_some(out, i, exp(load_some(x, i, len(x) - i)), len(x) - i)
+
+
+@parallel
+def roots(worker, workers, x, out):
+    """out = √x"""
+    for i in range(0, len(x), lanes(x)):
+        store_some(out, i, root(load_some(x, i, len(x) - i)), len(x) - i)
 
 
 @parallel
@@ -75,6 +82,26 @@ def test_exp_of_the_ends(dtype):
     out = np.empty_like(x)
     exponentials(1, x, out)
     np.testing.assert_array_equal(out, np.array([1, 0, np.inf, np.nan, 0, np.inf, 1], dtype))
+
+
+@every_dtype
+def test_a_root_is_right_to_the_last_digit(dtype):
+    """Also of numbers so small that they have lost digits; NumPy's is the nearest."""
+    limits = np.finfo(dtype)
+    x = np.concatenate([np.geomspace(limits.tiny, limits.max, 100_003, dtype="longdouble"), np.linspace(0.5, 4, 9_001),
+                        np.arange(1, 1_000) * limits.smallest_subnormal.astype("longdouble")]).astype(dtype)
+    out = np.empty_like(x)
+    roots(1, x, out)
+    expected = np.sqrt(x.astype("longdouble"))
+    assert (np.abs(out - expected) <= limits.eps * expected).all()
+
+
+@every_dtype
+def test_roots_at_the_ends(dtype):
+    x = np.array([0, np.inf, np.nan, -1, -np.inf], dtype)
+    out = np.empty_like(x)
+    roots(1, x, out)
+    np.testing.assert_array_equal(out, np.array([0, np.inf, np.nan, np.nan, np.nan], dtype))
 
 
 def normal_of(x):

@@ -61,6 +61,26 @@ def test_what_is_computed_as_one():
         assert ops_of(nn.Sequential(conv, relu, pool)(x))[0] == "MaxPool2dBackward0"
 
 
+def test_a_feed_forward_network():
+    pytest.importorskip("numba")
+    tn.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(6, 24), nn.GELU(), nn.Linear(24, 5)), tn.randn(8, 70, 6)
+    assert ops_of(model(x))[0] == "FeedForwardBackward0"
+    for few in (x[0], tn.ones(6)):  # the rows are too few
+        assert ops_of(model(few))[0] == "LinearBackward0"
+    for other in (nn.GELU("tanh"), nn.ReLU()):
+        assert ops_of(nn.Sequential(model[0], other, model[2])(x))[0] == "LinearBackward0"
+    assert ops_of(nn.Sequential(*model[:2], nn.Linear(24, 5, bias=False))(x))[0] == "LinearBackward0"
+    assert ops_of(nn.Sequential(*model[:2])(x))[0] == "GeluBackward0"
+    with pytest.raises(RuntimeError, match="expected \\(…, 7\\)"):
+        nn.Sequential(*model[:2], nn.Linear(7, 5))(x)
+    fused = results(model, x.requires_grad_())
+    with tn.use_kernels("reference"):
+        apart = results(model, x)
+    for a, b in zip(fused, apart, strict=True):
+        assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("pool", [
     nn.MaxPool2d(3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, padding=1), nn.MaxPool2d(2, dilation=2),
     nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d((2, 1))], ids=str)  # fmt: skip

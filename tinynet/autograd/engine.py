@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from tinynet import kernels
 from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
 from tinynet.autograd.modes import modes, set_grad_enabled
 from tinynet.autograd.variable import Variable, raw, wrap
@@ -79,11 +80,16 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                     total += gi
                     gradients[p] = total  # NumPy's 0-d scalars are not changed but replaced
                 else:
-                    gradients[p] = gradients[p] + gi
+                    gradients[p] = plus(gradients[p], gi)
                     fresh.add(p)
             if not retain and type(args) is list:  # a tuple: only shapes and numbers were saved, nothing to free
                 place.args = place.out = None
     return found
+
+
+def plus(a: Any, b: Any) -> Any:
+    """a + b, for arrays or tensors."""
+    return kernels.run("add", np, a, b) if type(a) is type(b) is ndarray and a.size >= kernels.LARGE else a + b
 
 
 def leading_to(wanted: set[Place], order: Iterable[Place]) -> set[Place]:

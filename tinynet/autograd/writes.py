@@ -25,16 +25,15 @@ class _Writes:
         self._dates: dict[int, tuple[int, str, Any]] = {}
         self._used: dict[int, bool] = {}  # gradients that an optimizer used: has backward() added to them since?
 
-    def record(self, array: Array, line: str | None = None) -> int:
-        """Note that the array's memory was written now (by `line`, where known); returns the date."""
-        memory = owner(array)
-        key, self.last = id(memory), tick()
-        known = self._dates.get(key)
-        self._dates[key] = (self.last, line or "run under detect_anomaly() to see where",
-                            known[2] if known else self._watch(memory))
-        if self._used:
+    def record(self, *arrays: Array, line: str = "run under detect_anomaly() to see where") -> int:
+        """Note that these arrays' memory was written now (by `line`, where known); returns the date."""
+        self.last = now = tick()
+        for memory in map(owner, arrays):
+            key = id(memory)
+            known = self._dates.get(key)
+            self._dates[key] = now, line, known[2] if known else self._watch(memory)
             self._used.pop(key, None)
-        return self.last
+        return now
 
     def _watch(self, memory: Array) -> Any:
         """What forgets the memory when it goes, before another array can be given the same id."""

@@ -258,9 +258,9 @@ def refusing(xp: Any, tape: Tape, written: list[Any]) -> Iterator[None]:
             raise Refused(SENT)
         return pool.malloc(size)
 
-    def noted(self: Any, array: Any, line: str | None = None) -> int:
-        written.append(weakref.ref(owner(array)))
-        return record(self, array, line)
+    def noted(self: Any, *arrays: Any, **where: Any) -> int:
+        written.extend(weakref.ref(owner(array)) for array in arrays)
+        return record(self, *arrays, **where)
 
     with ExitStack() as stack:
         stack.enter_context(watched(on_the_gpu))
@@ -379,8 +379,7 @@ class _Recording:
         self.graph.launch()
         for g in self.gradients:
             g.tensor.gradient = g.after
-        for a in self.written:
-            writes.record(a)
+        writes.record(*self.written)
         return mapped(self.out, lambda t: Tensor(t.array.copy()))
 
     def _check_all_is_as_it_was(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinynet.dtypes import Array, bool_
 from tinynet.onnx.graph import Graph
-from tinynet.onnx.operators import SAME, WRITERS, Names, axes_of, ints, moments, moved, number, writes
+from tinynet.onnx.operators import SAME, WRITERS, Names, axes_of, gelu_, ints, moments, moved, number, writes
 from tinynet.onnx.trace import Call
 from tinynet.ops.adaptive import windows
 
@@ -35,6 +35,12 @@ def linear_(g: Graph, c: Call, x: str, weight: str, bias: str = "") -> str:
         out = g.add("MatMul", x, g.add("Transpose", weight, perm=[1, 0]))
         out = g.add("Add", out, bias) if bias else out
     return str(g.add("Relu", out) if c.op == "linear_relu" else out)
+
+
+@writes("feed_forward")
+def feed_forward_(g: Graph, c: Call, x: str, weight1: str, bias1: str, weight2: str, bias2: str) -> str:
+    between = str(gelu_(g, c, linear_(g, c, x, weight1, bias1)))
+    return str(linear_(g, c, between, weight2, bias2))
 
 
 @writes("contract")

@@ -187,24 +187,23 @@ class Primitive:
         if not tensors:  # called by a rule on raw arrays
             return out if not self.hidden else out[0] if self.shown == 1 else out[:self.shown]
         several = type(out) is tuple
-        outs = [wrap(o) for o in out] if several else [wrap(out)]
+        results = [settle(o) for o in out] if several else [settle(out)]
+        outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
         tracked = key & (key - 1) != 0 and bool(self.written)
         record = modes.record if tracked else None
         if self.options:
             options = {**self.options, **options}
         if record is not None:
-            self._record(record, key, places, arrays, outs, options, several)
+            self._record(record, key, places, arrays, results, outs, options, several)
         if self.view:
             for k, r in enumerate(outs):
                 r.follow(args[0], (self, options, k if several else None), tracked and record is None)
-        if not several:
+        if not several or (self.hidden and self.shown == 1):
             return outs[0]
-        if self.hidden and self.shown == 1:
-            return outs[0]
-        return self.result(*outs[:self.shown]) if self.outputs else tuple(outs)
+        return self.result(*outs) if self.outputs else tuple(outs)
 
-    def _record(self, record: Any, key: int, places: list[Any], arrays: list[Any], outs: list[Any], options: Any,
-                several: bool) -> None:
+    def _record(self, record: Any, key: int, places: list[Any], arrays: list[Any], results: list[Any], outs: list[Any],
+                options: Any, several: bool) -> None:
         kinds, kept_outs = self.plans.get(key) or self.plan(key)
         kept: Any = arrays
         if kinds is not None:
@@ -213,19 +212,18 @@ class Primitive:
             if 2 not in kinds and not kept_outs:
                 kept = tuple(kept)
         if several:
-            saved = tuple(r.array if k in kept_outs else None for k, r in enumerate(outs))
-            shapes, dtypes = [r.array.shape for r in outs], [r.array.dtype for r in outs]
-            node = record(self, places, kept, saved, options, shapes, dtypes)
+            saved = tuple(a if k in kept_outs else None for k, a in enumerate(results))
+            node = record(self, places, kept, saved, options, [a.shape for a in results], [a.dtype for a in results])
             for k, r in enumerate(outs):
                 if r.array.dtype.kind == "f":
                     r.place = Pick(node, k)
-        elif outs[0].array.dtype.kind == "f":  # a cast to integers ends the history
-            a = outs[0].array
+        elif results[0].dtype.kind == "f":  # a cast to integers ends the history
+            a = results[0]
             outs[0].place = node = record(self, places, kept, a if kept_outs else None, options, a.shape, a.dtype)
         else:
             return
         if modes.anomaly:
-            node.watch(arrays, [r.array for r in outs])
+            node.watch(arrays, results)
 
     @property
     def operator(self) -> Callable[..., Any]:
@@ -345,6 +343,8 @@ class Primitive:
     # ---- gradients coming back
     def fill(self, parts: list[Any], node: Node) -> list[Any]:
         """The gradients of all outputs, zero where nobody used one."""
+        if self.hidden and self.shown == 1 and parts[0] is not None:
+            return parts
         return zeros_where_unused(parts, node, len(parts) - self.hidden)
 
     def fit(self, g: Any, place: Any) -> Any:

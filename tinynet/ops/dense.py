@@ -1,4 +1,4 @@
-"""The linear layer, alone and together with the ReLU after it."""
+"""The linear layer, alone, together with the ReLU after it, and with the GELU and the linear layer after that."""
 from __future__ import annotations
 
 from typing import Any
@@ -7,7 +7,8 @@ from tinynet import kernels
 from tinynet.autograd.variable import Variable
 from tinynet.device import backend
 from tinynet.errors import check_tensor
-from tinynet.ops._primitive import primitive
+from tinynet.ops._primitive import from_plain, primitive
+from tinynet.ops.activation import gelu_
 from tinynet.ops.discrete import where
 from tinynet.ops.matmul import matmul, tall
 
@@ -25,6 +26,13 @@ def linear_relu(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     return _run(xp, input, weight, bias, relu=True)
 
 
+@primitive(outputs="out hidden", hidden=1)
+def feed_forward(xp: Any, input: Any, weight1: Any, bias1: Any, weight2: Any, bias2: Any) -> tuple[Any, Any]:
+    """linear(gelu(hidden), weight2, bias2) for hidden = linear(input, weight1, bias1), and hidden."""
+    out, hidden = kernels.run("feed_forward", xp, tall(input), weight1, bias1, weight2, bias2)
+    return out.reshape((*input.shape[:-1], len(weight2))), hidden
+
+
 @primitive
 def linear_weight_grad(xp: Any, g: Any, input: Any) -> Any:
     """out[o, i] = Σ g[..., o] input[..., i], over all leading axes: gᵀ x. The gradient of the weight, when that of the
@@ -37,21 +45,40 @@ def _run(xp: Any, input: Any, weight: Any, bias: Any, relu: bool) -> Any:
     return out if input.ndim == 2 else out.reshape((*input.shape[:-1], len(weight)))
 
 
-def _before_relu(g: Any, wanted: list[bool], input: Any, weight: Any, out: Any) -> list[Any]:
-    if not isinstance(g, Variable):  # all three at once; what follows is for derivatives of derivatives
-        dx, dw, db = kernels.run("linear_grad", backend(g), tall(g), tall(input), weight, tall(out),
-                                 wanted=(*wanted, False)[:3])
-        return [dx if dx is None else dx.reshape(input.shape), dw, db][:len(wanted)]
-    g = where(out <= 0, 0.0, g)
+def _grads(g: Any, wanted: list[bool], input: Any, weight: Any) -> list[Any]:
+    if not isinstance(g, Variable):
+        return _grads_at_once(g, wanted, input, weight, None)
     return [matmul(g, weight) if wanted[0] else None, linear_weight_grad(g, input) if wanted[1] else None,
             tall(g).sum(axis=0) if wanted[2:] == [True] else None]
 
 
-linear_.vjp(
-    input=lambda g, weight: matmul(g, weight),
-    weight=lambda g, input: linear_weight_grad(g, input),
-    bias=lambda g: tall(g).sum(axis=0))
-linear_relu.vjp_all(_before_relu)
+def _grads_before_relu(g: Any, wanted: list[bool], input: Any, weight: Any, out: Any) -> list[Any]:
+    if not isinstance(g, Variable):
+        return _grads_at_once(g, wanted, input, weight, tall(out))
+    return _grads(where(out <= 0, 0.0, g), wanted, input, weight)
+
+
+def _grads_at_once(g: Any, wanted: list[bool], input: Any, weight: Any, y: Any) -> list[Any]:
+    """Those of raw arrays, by one kernel; y: after ReLU."""
+    dx, dw, db = kernels.run("linear_grad", backend(g), tall(g), tall(input), weight, y, wanted=(*wanted, False)[:3])
+    return [dx if dx is None or input.ndim == 2 else dx.reshape(input.shape), dw, db][:len(wanted)]
+
+
+def _feed_forward_grads(g: Any, wanted: list[bool], input: Any, weight1: Any, bias1: Any, weight2: Any, bias2: Any,
+                        hidden: Any) -> list[Any]:
+    if not isinstance(g[0], Variable):
+        dx, *rest = kernels.run("feed_forward_grad", backend(g[0]), tall(g[0]), tall(input), weight1, hidden, weight2)
+        return [dx.reshape(input.shape), *rest]
+    return list(from_plain(_layer_by_layer)(g[0], wanted, input, weight1, bias1, weight2, bias2))
+
+
+def _layer_by_layer(input: Any, weight1: Any, bias1: Any, weight2: Any, bias2: Any) -> Any:
+    return linear_(gelu_(linear_(input, weight1, bias1)), weight2, bias2)
+
+
+linear_.vjp_all(_grads)
+feed_forward.vjp_all(_feed_forward_grads)
+linear_relu.vjp_all(_grads_before_relu)
 linear_weight_grad.vjp(
     g=lambda u, input: linear_(input, u),
     input=lambda u, g: matmul(g, u))

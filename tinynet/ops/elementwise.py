@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from tinynet import late
+from tinynet import kernels, late
 from tinynet.ops._primitive import primitive
 from tinynet.ops.discrete import eq, ge, logical_and, not_of, trunc, where
 
@@ -52,7 +53,9 @@ def add(xp, a, b, *, alpha=1):
     >>> tn.add(tn.tensor([1.0, 2.0]), 1, alpha=10)
     tensor([11., 12.])
     """
-    return xp.add(a, b) if alpha == 1 else xp.add(a, _scaled(xp, a, b, alpha))
+    if alpha != 1:
+        b = _scaled(xp, a, b, alpha)
+    return kernels.run("add", xp, a, b) if type(a) is type(b) is ndarray and a.size >= kernels.LARGE else xp.add(a, b)
 
 
 @primitive(elementwise=True)

@@ -38,7 +38,7 @@ def write(target: Any, new: Any, own: bool = False) -> Any:
         together("an in-place op", (target.array, value))
         value = value.item()  # it has no axes: a number goes to the GPU with the command
     target.array[...] = value
-    date = writes.record(target.array, user_line() if modes.anomaly else None)
+    date = writes.record(target.array, **{"line": user_line()} if modes.anomaly else {})
     if record is None or (root.place is None and new.place is None):
         return target
     if node and new.array.dtype == target.array.dtype:
