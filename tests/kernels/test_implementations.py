@@ -844,6 +844,7 @@ def case_feed_forward(draw):
 def case_feed_forward_grad(draw):
     (x, w1, b1, w2, _), _ = case_feed_forward(draw)
     g = np.resize(draw(arrays((3, len(w2)), x.dtype)), (len(x), len(w2)))
+    g /= len(w1) * len(w2)  # of two products one after the other: means, whose rounding is that of their terms
     return (g, x, w1, x @ w1.T + b1, w2), {}
 
 

@@ -93,9 +93,10 @@ class Trace:
                     self._note("cast", [before], {"dtype": after.dtype}, (after,))
             return found
 
-        def written(self_: Any, array: Array, line: str | None = None) -> int:
-            self._overwrite(array)
-            return record(self_, array, line)
+        def written(self_: Any, *arrays: Array, **where: Any) -> int:
+            for array in arrays:
+                self._overwrite(array)
+            return record(self_, *arrays, **where)
 
         return (replaced(Module, "__call__", within), replaced(_primitive, "promote", promoted),
                 replaced(type(writes), "record", written))
