@@ -95,8 +95,10 @@ def takes(found: Kernel, preferred: bool, xp: Any, arrays: Any, options: Any) ->
 
 def run(op: str, xp: Any, *arrays: Any, **options: Any) -> Any:
     """Compute an op by the preferred backend, or else by the fastest that takes the case."""
-    for preferred, _, found in in_order(op, _preferred, xp is not np):
-        if found.supports is anything or takes(found, preferred, xp, arrays, options) is True:
+    for preferred, _, found in in_order(op, _preferred, xp is not np):  # (in a hurry: this is `takes`)
+        if found.supports is anything or (
+                found.supports(xp, *arrays, **options) is True
+                and (preferred or found.worth(xp, *arrays, **options) is True) and found.ready() is True):
             return found.compute(xp, *arrays, **options)
     raise NotImplementedError(f"none of the backends {', '.join(BACKENDS)} computes {op} with {options}")
 

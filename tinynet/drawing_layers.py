@@ -51,6 +51,13 @@ def conv2d_relu(d: Drawer) -> Call:
                 groups=1)
 
 
+def standardize(d: Drawer) -> Call:
+    """Over batch norm's dims, with a weight and a bias for each channel, or over others."""
+    dim = d.of((0, 2), (1, 2), (2,))
+    weight, bias = ((3,), (3,)) if dim == (0, 2) else (d.of((3, 1), (4,)), (4,))
+    return call(d.normal(2, 3, 4), d.of(d.away(*weight), None), d.of(d.normal(*bias), None), dim=dim, eps=0.1)
+
+
 def unpool(d: Drawer) -> Call:
     blocks, odd = (d.pick(1, 2), d.pick(1, 3)), (d.pick(0, 1), d.pick(0, 1))
     shape = d.pick(1, 2), d.pick(1, 2), *blocks

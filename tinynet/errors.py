@@ -46,7 +46,7 @@ def check_dims(dim: Any, ndim: int) -> Any:
         return None
     if not isinstance(dim, (tuple, list)):
         return check_dim(dim, ndim)
-    dims = tuple(check_dim(d, ndim) for d in dim)
+    dims = tuple([d if type(d) is int and 0 <= d < ndim else check_dim(d, ndim) for d in dim])
     for d in dims:
         if dims.count(d) > 1:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims {list(dim)}")

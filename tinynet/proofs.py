@@ -80,6 +80,7 @@ from tinynet.drawing_layers import (
     pool_winners,
     rnn,
     sequence,
+    standardize,
     unpool,
 )
 from tinynet.dtypes import float64
@@ -135,8 +136,7 @@ PROOFS: dict[str, Callable[[Drawer], Call]] = {
     "softmax": along("normal"), "log_softmax": along("normal"),
     "gelu": unary("normal"), "gelu_grad": lambda d: call(*(d.normal(*shape) for shape in [d.shape()] * 2)),
     "softplus": lambda d: call(d.away(*d.shape()), beta=d.of(1.0, 2.0), threshold=d.of(20.0, 0.0)),
-    "standardize": lambda d: call(d.normal(2, 3, 4), d.of(d.away(3, 1), d.away(4), None), d.of(d.normal(4), None),
-                                  dim=d.of((0, 2), (1, 2), (2,)), eps=0.1),
+    "standardize": standardize,
     "rms_norm": lambda d: call(d.normal(2, 3, 4), d.of(d.away(4), d.away(3, 4), None), dim=d.of((1, 2), (2,)), eps=0.1),
     "binary_cross_entropy": lambda d: call(*d.between(0.1, 0.9, 2, 3, d.pick(1, 2))),
     "conv2d": conv2d, "conv2d_input_grad": conv2d_input_grad, "conv2d_weight_grad": conv2d_weight_grad,

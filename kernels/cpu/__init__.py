@@ -27,14 +27,12 @@ def _function(module: str, op: str) -> Any:
 
 def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any], worth: Callable[..., Any]) -> None:
     """Register the function of the name `op` in a module here, whose name is `where`, or depends on the case."""
-    def name(*arrays: Any, **options: Any) -> str:
-        return where if isinstance(where, str) else where(*arrays, **options)
-
     def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
-        return _function(name(*arrays, **options), op)(xp, *arrays, **options)
+        name = where if isinstance(where, str) else where(*arrays, **options)
+        return _function(name, op)(xp, *arrays, **options)
 
     def how(xp: Any, *arrays: Any, **options: Any) -> str:
-        found = _module(name(*arrays, **options))
+        found = _module(where if isinstance(where, str) else where(*arrays, **options))
         return f"{found.__name__}: {found.__doc__.splitlines()[0]}"
 
     compute.__name__ = op

@@ -151,8 +151,8 @@ def parameters(xp: Any, *lists: Any, **options: Any) -> Answer:
 # ---- how normalization sees x: as runs (A, C, S) or as columns (A, C), with a mean for each c
 def view_of(x: Any, dim: tuple[int, ...]) -> Any:
     """x as runs or as columns, without a copy; None if it is neither."""
-    if along_rows(x, dim):
-        return x.reshape(1, -1, math.prod(x.shape[d] for d in dim)) if x.flags.c_contiguous else None
+    if along_rows(x.ndim, dim):
+        return x.reshape(1, -1, math.prod(x.shape[-len(dim):])) if x.flags.c_contiguous else None
     if dim != (0, *range(2, x.ndim)):
         return None
     if x.flags.c_contiguous:
@@ -161,27 +161,30 @@ def view_of(x: Any, dim: tuple[int, ...]) -> Any:
     return last.reshape(-1, x.shape[1]) if last.flags.c_contiguous else None
 
 
-def along_rows(x: Any, dim: tuple[int, ...]) -> bool:
+@functools.cache
+def along_rows(ndim: int, dim: Axes) -> bool:
     """Is it the last axes that are normalized?"""
-    return dim == tuple(range(x.ndim - len(dim), x.ndim))
+    return dim == tuple(range(ndim - len(dim), ndim))
 
 
 def norm_module(x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> str:
-    return "layernorm" if along_rows(x, dim) else "norm"
+    return "layernorm" if along_rows(x.ndim, dim) else "norm"
 
 
 def norm_grad_module(g: Any, of_mean: Any, of_var: Any, x: Any, *arrays: Any, dim: Axes, **options: Any) -> str:
-    return "layernorm" if along_rows(x, dim) else "norm"
+    return "layernorm" if along_rows(x.ndim, dim) else "norm"
 
 
-def parameter_shape(x: Any, dim: tuple[int, ...]) -> tuple[int, ...]:
+def parameter_shape(x_shape: Axes, dim: Axes) -> Axes:
     """That of a number for each s, or for each c."""
-    return x.shape[-len(dim):] if along_rows(x, dim) else (x.shape[1], *[1] * (x.ndim - 2))
+    ndim = len(x_shape)
+    return x_shape[-len(dim):] if along_rows(ndim, dim) else (x_shape[1], *[1] * (ndim - 2))
 
 
-def is_parameter(shape: tuple[int, ...], x: Any, dim: tuple[int, ...]) -> bool:
+@functools.lru_cache(1024)
+def is_parameter(shape: Axes, x_shape: Axes, dim: Axes) -> bool:
     """Is this the shape, but for axes of length 1 before it?"""
-    wanted = parameter_shape(x, dim)
+    wanted = parameter_shape(x_shape, dim)
     spare = len(shape) - len(wanted)
     return shape[spare:] == wanted and set(shape[:spare]) <= {1} if spare >= 0 else False
 
@@ -193,8 +196,16 @@ def normalizable(xp: Any, x: Any, *parameters: Any, dim: tuple[int, ...], **opti
         return answer
     if view_of(x, dim) is None:
         return "takes images normalized by channel or rows, that lie in memory without gaps"
-    fit = all(a is None or is_parameter(a.shape, x, dim) for a in parameters)
-    return fit or f"takes a weight and a bias of shape {parameter_shape(x, dim)}"
+    for a in parameters:
+        if a is not None and not is_parameter(a.shape, x.shape, dim):
+            return f"takes a weight and a bias of shape {parameter_shape(x.shape, dim)}"
+    return True
+
+
+def finite(a: Any) -> bool:
+    """Whether all numbers are finite. (In a hurry: so is the sum of their squares, or they are very large.)"""
+    vector = a.reshape(-1)
+    return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
 
 
 def normalized(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,
@@ -202,9 +213,9 @@ def normalized(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean:
     """The same, of gradients in its dtype."""
     if floats(xp, g, x, mean, var, of_mean, of_var) is not True:
         return "takes a gradient like x"
-    if b_shape is not None and not is_parameter(b_shape, x, dim):
-        return f"takes a bias of shape {parameter_shape(x, dim)}"
-    if w is not None and not np.isfinite(w).all():  # it is multiplied with the sums: NaN would not come of ∞ - ∞
+    if b_shape is not None and not is_parameter(b_shape, x.shape, dim):
+        return f"takes a bias of shape {parameter_shape(x.shape, dim)}"
+    if w is not None and not finite(w):  # it is multiplied with the sums: NaN would not come of ∞ - ∞
         return "takes a finite weight"
     return normalizable(xp, x, w, dim=dim)
 
@@ -283,7 +294,14 @@ def small_layers_back(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> Answ
 
 def large_conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair,
                  **options: Any) -> Answer:
-    return many_products(len(x) * math.prod(Windows(x.shape[2:], w.shape[2:], stride, padding, dilation).out) * w.size)
+    return many_products(len(x) * windows(x.shape[2:], w.shape[2:], stride, padding, dilation) * w.size)
+
+
+@functools.lru_cache(1024)
+def windows(image: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> int:
+    """In how many places of an image a filter is tried."""
+    rows, columns = Windows(image, size, stride, padding, dilation).out
+    return rows * columns
 
 
 def large_input_grad(xp: Any, g: Any, w: Any, **options: Any) -> Answer:

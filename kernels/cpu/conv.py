@@ -19,7 +19,7 @@ import numpy as np
 
 from ..windows import Pair, Windows
 from .compiler import jit, parallel, span
-from .layout import add, channels_last, copy, flat, images, steps, zero
+from .layout import add, channels_last, copy, flat, images, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
 from .threads import aligned, get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes
@@ -255,7 +255,7 @@ def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pai
     """y[n, o, r, s] = b[o] + Σ_cij w[o, c, i, j] x[n, c, row, column]; relu: max(y, 0)."""
     s, workers = prepared(x, w.shape, x.shape, stride, padding, dilation, groups)
     filters, y = packed(w, s, False), np.empty(s.n * s.oh * s.ow * s.o, x.dtype)
-    convolve(workers, channels_last(x), filters, y if b is None else flat(b)[0], y,
+    convolve(workers, channels_last(x), filters, y if b is None else ravel(b), y,
              scratch(workers, buffer_size(s), x.dtype),
              FROM_ZERO if b is None else FROM_BIAS, int(relu), s)
     return images(y, s.n, s.o, s.oh, s.ow)

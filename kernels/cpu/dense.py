@@ -13,7 +13,7 @@ import numpy as np
 
 from .compiler import jit, parallel, span
 from .functions import load_some
-from .layout import copy, flat, steps, zero
+from .layout import copy, ravel, steps, zero
 from .panel import FROM_C, FROM_ZERO
 from .panels import pack_panels, product
 from .threads import LINE, scratch, workers_for
@@ -84,7 +84,7 @@ def take(g, y, relu, rows, n, out, pitch, sums):
 # ---- for NumPy's arrays
 def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) -> Any:
     """The gradients of x, w and b, None where not wanted; y: after ReLU."""
-    g, x, w, y = (a if a is None else flat(np.ascontiguousarray(a))[0].reshape(a.shape) for a in (g, x, w, y))
+    g, x, w, y = (a if a is None else ravel(a).reshape(a.shape) for a in (g, x, w, y))
     dx = np.empty_like(x) if wanted[0] else x
     s, size = layer(len(x), *w.shape, y is not None, tuple(wanted), x.itemsize)
     workers = workers_for(x.size * len(w) / 8)

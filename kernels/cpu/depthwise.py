@@ -14,7 +14,7 @@ from ..windows import Pair
 from .compiler import jit, parallel, span
 from .conv import Conv, band, buffer_size, prepared, share, tasks, unpack
 from .functions import larger, load_some
-from .layout import channels_last, flat, images, inside, part, parts_of, zero
+from .layout import channels_last, images, inside, part, parts_of, ravel, zero
 from .threads import scratch, workers_for
 from .vector import at, fma, lanes, splat, store_some
 
@@ -113,7 +113,7 @@ def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pai
     x = repeated(x, len(w) // groups)
     s, workers = prepared(x, w.shape, x.shape, stride, padding, dilation, len(w))
     y = np.empty(s.n * s.oh * s.ow * s.o, x.dtype)
-    correlate(workers, channels_last(x), taps_first(w), y if b is None else flat(b)[0], b is not None, relu, y,
+    correlate(workers, channels_last(x), taps_first(w), y if b is None else ravel(b), b is not None, relu, y,
               scratch(workers, buffer_size(s), x.dtype), s)
     return images(y, s.n, s.o, s.oh, s.ow)
 

@@ -15,7 +15,7 @@ from .activation import SCALE
 from .compiler import jit, parallel, span
 from .dense import BLOCK, take
 from .functions import load_some, normal
-from .layout import copy, flat, steps, zero
+from .layout import copy, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
 from .threads import LINE, scratch, workers_for
@@ -121,7 +121,7 @@ def feed_forward(xp: Any, x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> tuple[A
     s, size, _ = layers(len(x), *w1.shape, len(w2), x.itemsize)
     h, y = np.empty((len(x), len(w1)), x.dtype), np.empty((len(x), len(w2)), x.dtype)
     workers = workers_for(h.size * (s.inputs + s.outputs) / 8)
-    forward(workers, *(flat(np.ascontiguousarray(a))[0] for a in (x, w1, b1, w2, b2)), h.reshape(-1), y.reshape(-1),
+    forward(workers, *(ravel(a) for a in (x, w1, b1, w2, b2)), h.reshape(-1), y.reshape(-1),
             scratch(workers, size, x.dtype), s)
     return y, h
 
@@ -132,7 +132,7 @@ def feed_forward_grad(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> tupl
     dx = np.empty_like(x, order="C")
     workers = workers_for(h.size * (s.inputs + s.outputs) / 4)
     work = scratch(workers, size, x.dtype)
-    backward(workers, *(flat(np.ascontiguousarray(a))[0] for a in (g, x, w1, h, w2)), dx.reshape(-1), work, s)
+    backward(workers, *(ravel(a) for a in (g, x, w1, h, w2)), dx.reshape(-1), work, s)
     sums = work[:, s.sums:size].sum(0)
     db1, db2, dw1, dw2 = np.split(sums, np.cumsum([s.wide, s.outputs, w1.size]))
     return dx, dw1.reshape(w1.shape), db1, dw2.reshape(w2.shape), db2

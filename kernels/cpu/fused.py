@@ -23,7 +23,7 @@ from .conv import (
     tasks,
     unpack,
 )
-from .layout import channels_last, flat, images, steps, zero
+from .layout import channels_last, images, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
 from .threads import scratch, workers_for
 from .vector import at, lanes
@@ -117,7 +117,7 @@ def conv2d_relu_pool(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> 
     s = in_blocks(whole)
     y = np.empty(s.n * s.oh * s.ow * s.o // 4, x.dtype)
     winner = np.empty(y.size, np.uint8)
-    convolve_and_pool(workers, channels_last(x), packed(w, s, False), y if b is None else flat(b)[0], y, winner,
+    convolve_and_pool(workers, channels_last(x), packed(w, s, False), y if b is None else ravel(b), y, winner,
                       *memory(workers, x, s), FROM_ZERO if b is None else FROM_BIAS, s)
     return tuple(images(a, s.n, s.o, s.oh // 2, s.ow // 2) for a in (y, winner))
 

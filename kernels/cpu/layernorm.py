@@ -14,7 +14,7 @@ import numpy as np
 from .choice import Axes
 from .compiler import parallel, span
 from .functions import load_some
-from .layout import flat, zero
+from .layout import ravel, zero
 from .threads import workers_for
 from .vector import at, first, fma, lanes, splat, store_some, total
 
@@ -74,8 +74,8 @@ def gradient_of_rows(worker, workers, g, of_mean, of_var, x, scale, n, eps, mean
 def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> Any:
     """(x - mean) / √(var + ε) · w + b, the mean and the variance over dim, and these two."""
     y, n = np.empty(x.shape, x.dtype), math.prod(x.shape[-len(dim):])
-    mean, var = (np.empty(x.shape[:-len(dim)] + (1,) * len(dim), x.dtype) for _ in range(2))
-    standardize_rows(workers_for(x.size / 4), flat(x)[0], numbers(w, n, 1, x), numbers(b, n, 0, x), n,
+    mean, var = np.empty((2, *x.shape[:-len(dim)], *(1,) * len(dim)), x.dtype)
+    standardize_rows(workers_for(x.size / 4), ravel(x), numbers(w, n, 1, x), numbers(b, n, 0, x), n,
                      x.dtype.type(eps), y.reshape(-1), mean.reshape(-1), var.reshape(-1))
     return y, mean, var
 
@@ -85,8 +85,8 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
     """The gradients of x, w and b."""
     dx, n, workers = np.empty(x.shape, x.dtype), math.prod(x.shape[-len(dim):]), workers_for(x.size / 2)
     part, sums = np.empty((workers, 2 * n), x.dtype), np.empty((workers, 2 * n))
-    g, of_mean, of_var, mean, var = (flat(np.ascontiguousarray(a))[0] for a in (g, of_mean, of_var, mean, var))
-    gradient_of_rows(workers, g, of_mean, of_var, flat(x)[0], numbers(w, n, 1, x), n, x.dtype.type(eps), mean, var,
+    g, of_mean, of_var, mean, var = (ravel(a) for a in (g, of_mean, of_var, mean, var))
+    gradient_of_rows(workers, g, of_mean, of_var, ravel(x), numbers(w, n, 1, x), n, x.dtype.type(eps), mean, var,
                      dx.reshape(-1), part, sums)
     dw, db = sums.sum(0).astype(x.dtype).reshape(2, n)
     return dx, None if w is None else dw.reshape(w.shape), None if b_shape is None else db.reshape(b_shape)
@@ -94,4 +94,4 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
 
 def numbers(a: Any, n: int, otherwise: float, x: Any) -> Any:
     """A weight or a bias as one vector; the same number everywhere where there is none."""
-    return np.full(n, otherwise, x.dtype) if a is None else flat(np.ascontiguousarray(a))[0]
+    return np.full(n, otherwise, x.dtype) if a is None else ravel(a)

@@ -30,6 +30,14 @@ def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
     return ordered.reshape(-1), tuple([s // size for s in x.strides])
 
 
+def ravel(x: Any) -> Any:
+    """x's numbers as one vector, in the order of its axes; a copy only where `flat` would copy."""
+    flags = x.flags
+    if flags.c_contiguous and flags.writeable and flags.aligned:
+        return x.reshape(-1)
+    return np.array(x, order="C").reshape(-1)
+
+
 @functools.lru_cache(1024)
 def steps(count: int, step: int) -> Any:
     """The table (0, step, 2 step, …)."""

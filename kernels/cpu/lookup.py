@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import parallel, span
-from .layout import add, flat, zero
+from .layout import add, ravel, zero
 from .threads import workers_for
 from .vector import at, lanes
 
@@ -28,5 +28,5 @@ def embedding_grad(xp: Any, g: Any, index: Any, *, rows: int) -> Any:
     """So many rows, with g[k] added to row index[k]."""
     out = np.empty((rows, g.shape[-1]), g.dtype)
     index = np.array(index, np.int64, order="C").reshape(-1)
-    add_rows(workers_for(g.size), flat(np.ascontiguousarray(g))[0], index, g.shape[-1], out.reshape(-1))
+    add_rows(workers_for(g.size), ravel(g), index, g.shape[-1], out.reshape(-1))
     return out

@@ -14,7 +14,7 @@ import numpy as np
 
 from .blocks import before_relu
 from .compiler import jit, parallel, span
-from .layout import flat, steps, transpose
+from .layout import flat, ravel, steps, transpose
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, TALL, panel
 from .threads import get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, load, store, transpose_square
@@ -116,7 +116,7 @@ def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) 
     if y is None:
         sums = g.sum(0) if wanted[2] else None
     else:
-        before, sums = before_relu(flat(np.ascontiguousarray(g))[0], flat(np.ascontiguousarray(y))[0], y.shape[1])
+        before, sums = before_relu(ravel(g), ravel(y), y.shape[1])
         g = before.reshape(y.shape)
     return (matmul(xp, g, w) if wanted[0] else None, matmul(xp, g.T, x) if wanted[1] else None,
             sums if wanted[2] else None)
@@ -132,7 +132,7 @@ def multiply(a: Any, b: Any, c: Any, bias: Any, relu: bool) -> None:
         transpose(workers_for(a.size), by_columns, 1, rows, columns, a)
     start = FROM_ZERO if bias is None else FROM_BIAS
     workers, size, *places, s = plan(*shapes, a_strides, b_strides, start, int(relu), c.itemsize, get_num_threads())
-    product(workers, a, b, c.reshape(-1), *places, a if bias is None else flat(bias)[0],
+    product(workers, a, b, c.reshape(-1), *places, a if bias is None else ravel(bias),
             scratch(workers, size, c.dtype), s)
 
 

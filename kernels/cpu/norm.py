@@ -16,7 +16,7 @@ import numpy as np
 from .choice import Axes, view_of
 from .compiler import jit, parallel, span
 from .functions import load_some
-from .layout import like
+from .layout import like, ravel
 from .threads import workers_for
 from .vector import at, fma, lanes, splat, store_some
 
@@ -50,15 +50,15 @@ def standardize_runs(worker, workers, x, scale, offset, eps, y, mean, var):
 
 
 @parallel
-def gradient_of_runs(worker, workers, g, of_mean, of_var, x, scale, mean, rstd, dx, dscale, doffset):
+def gradient_of_runs(worker, workers, g, of_mean, of_var, x, scale, mean, var, eps, dx, dscale, doffset):
     """dx = direct + (x - mean) · slope + constant, for direct = g · scale · rstd; dscale, doffset."""
     count, channels, size = x.shape
-    n, zero = count * size, rstd.dtype.type(0)
+    n, number = count * size, var.dtype.type
     for c in span(worker, workers, channels):
-        m, r = mean[c], rstd[c]
+        m, r = mean[c], number(1 / math.sqrt(var[c] + eps))
         sum_g, sum_gx = 0.0, 0.0  # and of that times x - mean
         for a in range(count):
-            part, product = zero, zero
+            part, product = number(0), number(0)
             for s in range(size):
                 part += g[a, c, s]
                 product += g[a, c, s] * (x[a, c, s] - m)
@@ -67,8 +67,8 @@ def gradient_of_runs(worker, workers, g, of_mean, of_var, x, scale, mean, rstd, 
         dscale[c], doffset[c] = sum_gx * r, sum_g
         factor = r * scale[c]
         sum_g, sum_gx = sum_g * scale[c], sum_gx * scale[c]
-        slope = rstd.dtype.type((2 * of_var[c] - r * r * r * sum_gx) / n)
-        constant = rstd.dtype.type((of_mean[c] - r * sum_g) / n)
+        slope = number((2 * of_var[c] - r * r * r * sum_gx) / n)
+        constant = number((of_mean[c] - r * sum_g) / n)
         for a in range(count):
             for s in range(size):
                 dx[a, c, s] = g[a, c, s] * factor + (x[a, c, s] - m) * slope + constant
@@ -159,7 +159,7 @@ def sums_of_columns(worker, workers, g, x, mean, c, sums):
 
 
 @parallel
-def gradient_of_columns(worker, workers, g, of_mean, of_var, x, sums, scale, mean, rstd, c, dx, dscale, doffset):
+def gradient_of_columns(worker, workers, g, of_mean, of_var, x, sums, scale, mean, var, eps, c, dx, dscale, doffset):
     """dx = direct + (x - mean) · slope + constant, for direct = g · scale · rstd, by the sums of all workers' rows; and
     the gradients of scale and offset."""
     n, factor, slope, constant = len(x) // c, np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty(c, x.dtype)
@@ -168,7 +168,7 @@ def gradient_of_columns(worker, workers, g, of_mean, of_var, x, sums, scale, mea
         for other in range(workers):
             sum_g += sums[other, k]
             sum_gx += sums[other, c + k]
-        r = rstd[k]
+        r = 1 / math.sqrt(var[k] + eps)
         factor[k] = r * scale[k]
         slope[k] = (2 * of_var[k] - r * r * r * scale[k] * sum_gx) / n
         constant[k] = (of_mean[k] - r * scale[k] * sum_g) / n
@@ -196,16 +196,16 @@ def combine_columns(worker, workers, p, factor, q, q_shift, slope, constant, c, 
 def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> Any:
     """(x - mean) / √(var + ε) · w + b, the mean and the variance over dim, and these two."""
     y, number = np.empty_like(x), x.dtype.type
-    shape = tuple(1 if d in dim else n for d, n in enumerate(x.shape))
+    shape = tuple([1 if d in dim else n for d, n in enumerate(x.shape)])
     view, out = view_of(x, dim), view_of(y, dim)
     workers = workers_for(NANOSECONDS * x.size)
     scale, offset = (_numbers(p, view, value) for p, value in ((w, 1), (b, 0)))
     if view.ndim == 3:
-        mean, var = (np.empty(view.shape[1], x.dtype) for _ in range(2))
+        mean, var = np.empty((2, view.shape[1]), x.dtype)
         standardize_runs(workers, view, scale, offset, number(eps), out, mean, var)
     else:
         c = view.shape[1]
-        mean, var, sums = np.empty(c, x.dtype), np.empty(c, x.dtype), np.empty((workers, 2 * c))
+        (mean, var), sums = np.empty((2, c), x.dtype), np.empty((workers, 2 * c))
         moments_of_columns(workers, view.reshape(-1), c, sums)
         standardize_columns(workers, view.reshape(-1), sums, scale, offset, number(eps), c, out.reshape(-1), mean, var)
     return y, mean.reshape(shape), var.reshape(shape)
@@ -217,26 +217,23 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
     dx, g = np.empty_like(x), like(g, x)
     view_g, view, out = (view_of(a, dim) for a in (g, x, dx))
     workers = workers_for(2 * NANOSECONDS * x.size)
-    scale = _numbers(w, view, 1)
-    mean, rstd = mean.reshape(-1), (1 / np.sqrt(var + x.dtype.type(eps))).reshape(-1)
-    of_mean, of_var = np.broadcast_to(of_mean, var.shape).reshape(-1), np.broadcast_to(of_var, var.shape).reshape(-1)
+    scale, number = _numbers(w, view, 1), x.dtype.type
+    mean, var, of_mean, of_var = (ravel(a) for a in (mean, var, of_mean, of_var))
     if view.ndim == 3:
-        dscale, doffset = (np.empty(len(scale), x.dtype) for _ in range(2))
-        gradient_of_runs(workers, view_g, of_mean, of_var, view, scale, mean, rstd, out, dscale, doffset)
+        dscale, doffset = np.empty((2, len(scale)), x.dtype)
+        gradient_of_runs(workers, view_g, of_mean, of_var, view, scale, mean, var, number(eps), out, dscale, doffset)
     else:
         c = view.shape[1]
         flat_g, flat_x, sums = view_g.reshape(-1), view.reshape(-1), np.empty((workers, 2 * c))
-        dscale, doffset = np.empty(c, x.dtype), np.empty(c, x.dtype)
+        dscale, doffset = np.empty((2, c), x.dtype)
         sums_of_columns(workers, flat_g, flat_x, mean, c, sums)
-        gradient_of_columns(workers, flat_g, of_mean, of_var, flat_x, sums, scale, mean, rstd, c, out.reshape(-1),
-                            dscale, doffset)
-    dw, db = (None if shape is None else d.astype(x.dtype).reshape(shape)
-              for d, shape in ((dscale, None if w is None else w.shape), (doffset, b_shape)))
-    return dx, dw, db
+        gradient_of_columns(workers, flat_g, of_mean, of_var, flat_x, sums, scale, mean, var, number(eps), c,
+                            out.reshape(-1), dscale, doffset)
+    return dx, None if w is None else dscale.reshape(w.shape), None if b_shape is None else doffset.reshape(b_shape)
 
 
 def _numbers(a: Any, view: Any, otherwise: float) -> Any:
     """A weight or a bias as it enters the loops: 1-d, and the same number everywhere where there is none."""
     if a is None:
         return np.full(view.shape[1], otherwise, view.dtype)
-    return np.ascontiguousarray(a).reshape(-1)
+    return ravel(a)

@@ -19,7 +19,7 @@ import numpy as np
 from ..reference.recurrent import before
 from .compiler import jit, parallel, span
 from .functions import load_some, sigmoid, tanh
-from .layout import flat, steps, zero
+from .layout import flat, ravel, steps, zero
 from .matmul import linear, matmul
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
@@ -276,7 +276,7 @@ def _through_time(kernel: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, bia
     out = np.empty((len(gates), s.hidden), x.dtype)
     kept = np.empty_like(out) if keeps else out
     h, c = (np.array(a, order="C") for a in (h, c))
-    bias, start = (flat(biases[1])[0], FROM_BIAS) if biases else (out.reshape(-1), FROM_ZERO)
+    bias, start = (ravel(biases[1]), FROM_BIAS) if biases else (out.reshape(-1), FROM_ZERO)
     kernel(workers, *(a.reshape(-1) for a in (gates, out, kept, h, c)), _packed(w_hh.T), bias,
            scratch(workers, -(-s.samples // workers) * s.width, x.dtype), start, s)
     return _at_times(out, s), h, c, _at_times(gates, s), _at_times(kept, s)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .compiler import jit, parallel, span
 from .functions import exp, larger, largest, load_some
-from .layout import flat
+from .layout import ravel
 from .threads import workers_for
 from .vector import lanes, load_else, splat, store_some, total, where
 
@@ -103,7 +103,7 @@ def slopes_of_labels(worker, workers, g, p, labels, n, dx):
 def as_rows(x: Any, dim: int) -> Any:
     """x with axis dim last, as one vector."""
     y = x if dim in (-1, x.ndim - 1) else np.moveaxis(x, dim, -1)
-    return flat(y if y.flags.c_contiguous else np.array(y, order="C"))[0]
+    return ravel(y)
 
 
 def from_rows(rows: Any, x: Any, dim: int) -> Any:
@@ -137,7 +137,7 @@ def cross_entropy(xp: Any, x: Any, q: Any) -> tuple[Any, Any]:
 def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
     """g (p Σ_c q - q)"""
     dx = np.empty(p.size, p.dtype)
-    g = flat(np.ascontiguousarray(g))[0]
+    g = ravel(g)
     slopes_of_rows(workers_for(2 * p.size), g, as_rows(p, 1), as_rows(q, 1), p.shape[1], dx)
     return from_rows(dx, p, 1)
 
@@ -145,7 +145,7 @@ def cross_entropy_grad(xp: Any, g: Any, p: Any, q: Any) -> Any:
 def label_loss(xp: Any, x: Any, labels: Any) -> tuple[Any, Any]:
     """The mean of -log p[n, label n], and p = softmax(x)."""
     p, losses = np.empty(x.size, x.dtype), np.empty(labels.size, x.dtype)
-    losses_of_labels(workers_for(3 * x.size), as_rows(x, 1), flat(np.ascontiguousarray(labels))[0], x.shape[1], losses,
+    losses_of_labels(workers_for(3 * x.size), as_rows(x, 1), ravel(labels), x.shape[1], losses,
                      p)
     return np.add.reduce(losses) / len(losses), from_rows(p, x, 1)
 
@@ -154,5 +154,5 @@ def label_loss_grad(xp: Any, g: Any, p: Any, labels: Any) -> Any:
     """g / N (p - [c is the label])"""
     dx = np.empty(p.size, p.dtype)
     slopes_of_labels(workers_for(p.size), p.dtype.type(g / labels.size), as_rows(p, 1),
-                     flat(np.ascontiguousarray(labels))[0], p.shape[1], dx)
+                     ravel(labels), p.shape[1], dx)
     return from_rows(dx, p, 1)

@@ -138,7 +138,7 @@ def aligned(size: int, dtype: Any) -> Any:
     """An array with any values that begins with a line of the cache: to read a register's width that lies across two
     lines takes as long as to read two."""
     bytes_ = np.empty(size * dtype.itemsize + LINE, np.uint8)
-    start = -bytes_.ctypes.data % LINE
+    start = -bytes_.__array_interface__["data"][0] % LINE
     return bytes_[start:start + size * dtype.itemsize].view(dtype)
 
 

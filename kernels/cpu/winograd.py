@@ -23,7 +23,7 @@ from ..windows import Pair
 from .blocks import shared_out, write_strongest
 from .compiler import jit, parallel, span
 from .functions import larger
-from .layout import add, channels_last, copy, flat, images, steps, zero
+from .layout import add, channels_last, copy, images, ravel, steps, zero
 from .panel import FROM_C, FROM_ZERO, panel
 from .places import (
     PLACES,
@@ -249,7 +249,7 @@ def _forward(x: Any, w: Any, b: Any, padding: Pair, then: int) -> tuple[Any, Any
     y = np.empty(s.n * size[0] * size[1] * s.o, x.dtype)
     winners = np.empty(y.size if then == POOL else 0, np.uint8)
     workers = workers_for(s.n * s.down * s.across * s.c * s.o)
-    convolve(workers, channels_last(x), filters_of(w, False), np.zeros(s.o, x.dtype) if b is None else flat(b)[0], y,
+    convolve(workers, channels_last(x), filters_of(w, False), np.zeros(s.o, x.dtype) if b is None else ravel(b), y,
              winners, memory(workers, s), then, s)
     return images(y, s.n, s.o, *size), images(winners, s.n, s.o, *size) if then == POOL else None
 

@@ -13,6 +13,7 @@ from tinynet.nn import init
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter, check_sizes
 from tinynet.ops.create import empty, ones, zeros
+from tinynet.ops.inplace import overwrite
 from tinynet.tensor import Tensor
 
 
@@ -109,7 +110,7 @@ class _BatchNorm(_ChannelNorm):
         share = 0.0 if self.momentum is None else self.momentum
         tracking = self.training and self.track_running_stats
         if tracking and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            overwrite(self.num_batches_tracked, self.num_batches_tracked.array + 1)
             if self.momentum is None:  # the plain average of all batches
                 share = 1 / self.num_batches_tracked.item()
         known = tracking or not self.training

@@ -126,6 +126,8 @@ def standardize_(g: Graph, c: Call, x: str, weight: str, bias: str) -> Names:
         return (str(g.add("LayerNormalization", x, weight, bias, axis=last[0], epsilon=eps)),)
     centred, var, mean = moments(g, x, dim)
     out = g.add("Div", centred, g.add("Sqrt", g.add("Add", var, number(c, eps))))
+    if dim == (0, *range(2, len(shape))):  # batch norm's parameters, (channels,)
+        weight, bias = (p and g.add("Reshape", p, ints(-1, *[1] * (len(shape) - 2))) for p in (weight, bias))
     return affine(g, out, weight, bias), mean, var
 
 

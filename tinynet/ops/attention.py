@@ -155,7 +155,10 @@ def _check_tensors(**tensors: Any) -> None:
 
 
 def _leading_axes(query: Any, key: Any, value: Any) -> Shape:
-    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    q, k, v = query.shape, key.shape, value.shape
+    if q[-1] == k[-1] and k[-2] == v[-2] and q[:-2] == k[:-2] == v[:-2]:
+        return q[:-2]
+    shapes = f"query {q}, key {k}, value {v}"
     if query.shape[-1] != key.shape[-1]:
         raise RuntimeError(f"{_NAME}: query and key must have equally many features (axis -1), but got {shapes}")
     if key.shape[-2] != value.shape[-2]:

@@ -2,6 +2,7 @@
 of them, the derivative of a convolution, used as a layer."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -120,7 +121,7 @@ def _convolve(op: str, axes: int, input: Any, weight: Any, bias: Any, stride: An
     else:
         padding, odd = numbers(op, "padding", padding, axes, 0), (0,) * axes
     _check_channels(input, weight, bias, groups)
-    _check_room(input, weight, padding, dilation)
+    _check_room(input.shape[2 - weight.ndim:], weight.shape[2:], padding, dilation)
 
     out = _on_images(lambda x, w, **sizes: conv2d_(x, w, bias, groups=groups, **sizes), input, weight,
                      stride=stride, padding=padding, dilation=dilation)
@@ -181,6 +182,8 @@ def _on_images(compute: Callable[..., Any], input: Any, weight: Any, **sizes: An
 def numbers(op: str, what: str, value: Any, axes: int = 2, least: int | None = None) -> tuple[int, ...]:
     """An option of `op` as one number for each axis; it may be given as a single one. RuntimeError for another number
     of them, and for one below `least` (1 or 0)."""
+    if type(value) is tuple and len(value) == axes and all(type(v) is int and v >= (least or 0) for v in value):
+        return value
     values = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     for v in values:
         if isinstance(v, bool) or not hasattr(v, "__index__"):
@@ -234,9 +237,10 @@ def _check_channels(input: Any, weight: Any, bias: Any, groups: int, transposed:
                            f"{list(input.shape)}")
 
 
-def _check_room(input: Any, weight: Any, padding: Any, dilation: Any) -> None:
-    room = [n + 2 * p for n, p in zip(input.shape[2 - weight.ndim:], padding, strict=True)]
-    reach = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+@functools.lru_cache(1024)
+def _check_room(image: tuple[int, ...], size: tuple[int, ...], padding: Any, dilation: Any) -> None:
+    room = [n + 2 * p for n, p in zip(image, padding, strict=True)]
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, size, strict=True)]
     if any(r > n for r, n in zip(reach, room, strict=True)):
         raise RuntimeError(f"Calculated padded input size per channel: ({_by(room)}). Kernel size: ({_by(reach)}). "
                            f"Kernel size can't be greater than actual input size: pad more, or use a "

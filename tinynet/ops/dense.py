@@ -107,6 +107,9 @@ def check_linear(input: Any, weight: Any, bias: Any) -> None:
         raise RuntimeError(f"linear: expected input (…, in) and weight (out, in), got {input.shape} "
                            f"and {weight.shape}")
     n, out = weight.shape[-1], weight.shape[:-1]
+    if input.shape[-1] == n and all(t is None or t.dtype == input.dtype for t in (weight, bias)) and (
+            bias is None or not out or bias.shape[-1:] in ((), (1,), out)):
+        return
     layer = f"linear {n}→{out[0] if out else 1}"
     if input.shape[-1] != n:
         raise RuntimeError(f"{layer}: expected (…, {n}), got {input.shape}. The last axis of the "
@@ -116,5 +119,4 @@ def check_linear(input: Any, weight: Any, bias: Any) -> None:
         if t is not None and t.dtype != input.dtype:
             raise RuntimeError(f"{layer}: input and {what} must have the same dtype, but got {input.dtype} "
                                f"and {t.dtype}; convert one with .to(dtype)")
-    if bias is not None and out and bias.shape[-1:] not in ((), (1,), out):
-        raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {bias.shape}")
+    raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {bias.shape}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet.autograd.graph import Leaf, Node, user_line
-from tinynet.autograd.modes import modes
+from tinynet.autograd.modes import modes, no_grad
 from tinynet.autograd.variable import Variable, wrap
 from tinynet.autograd.writes import writes
 from tinynet.device import device_of, is_array, together, writeable
@@ -56,6 +56,17 @@ def write(target: Any, new: Any, own: bool = False) -> Any:
     a, path = root.array, () if root is target else target.path
     root.move(record(put, [root.place, new.place], (None, None), None, {"path": path}, a.shape, a.dtype))
     return target
+
+
+def overwrite(target: Any, value: Any) -> None:
+    """target[...] = value, an array of its shape, outside the graph: for what a layer keeps count of."""
+    a = target.array
+    if target.base is None and target.place is None and writeable(a) and not modes.anomaly:
+        a[...] = value
+        writes.record(a)
+        return
+    with no_grad():
+        write(target, wrap(value))
 
 
 def _check(target: Any, root: Any, new: Any, own: bool, recording: bool) -> None:

@@ -12,22 +12,23 @@ import numpy as np
 
 from tinynet import kernels
 from tinynet.autograd.fit import unbroadcast
-from tinynet.autograd.modes import no_grad
-from tinynet.autograd.variable import Variable, raw, wrap
+from tinynet.autograd.variable import Variable, raw
 from tinynet.device import backend
 from tinynet.dtypes import float16, float32, name
 from tinynet.ops._dims import WIDE, Dims, Shape, count, total
 from tinynet.ops._primitive import primitive
 from tinynet.ops.activation import check_float
 from tinynet.ops.elementwise import cast, rsqrt
-from tinynet.ops.inplace import write
+from tinynet.ops.inplace import overwrite
 
 
 # ---- the two ops. Their moments are outputs too, so that a derivative can be differentiated through them.
 @primitive(outputs="out mean var", casts=True)
-def standardize(xp: Any, input: Any, weight: Any, bias: Any, *, dim: Dims, eps: float) -> Any:
+def standardize(xp: Any, input: Any, weight: Any, bias: Any, *, dim: Any, eps: float) -> Any:
     """(input - mean) / √(var + eps) · weight + bias, the mean and the variance of input over dim, and these two."""
     x = input.astype(WIDE.get(input.dtype, input.dtype), copy=False)
+    if dim[:1] == (0,):
+        weight, bias = (p if p is None else p.reshape(_beside(p.shape, x.ndim, dim)) for p in (weight, bias))
     out, mean, var = kernels.run("standardize", xp, x, weight, bias, dim=dim, eps=eps)
     return out.astype(input.dtype, copy=False), mean, var
 
@@ -43,23 +44,31 @@ def rms_norm_(xp: Any, input: Any, weight: Any, *, dim: Dims, eps: float) -> Any
     return out.astype(input.dtype, copy=False), mean_square
 
 
+def _beside(shape: Shape, ndim: int, dim: Any) -> Shape:
+    """The shape in which a weight or a bias meets the input: batch norm's, (channels,), becomes (channels, 1, …)."""
+    return (*shape, *[1] * (ndim - 2)) if dim[:1] == (0,) and len(shape) == 1 and len(dim) == ndim - 1 else shape
+
+
 def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_shape: Shape, mean: Any, var: Any,
                       dim: Dims, eps: float) -> list[Any]:
     """x enters its own mean and variance: what they take from g is a multiple of x - mean, and a constant."""
     of_out, of_mean, of_var = g
+    w: Any = weight if weight is None else weight.reshape(_beside(weight.shape, input.ndim, dim))
+    b_shape = _beside(bias_shape, input.ndim, dim)
     if not isinstance(of_out, Variable):  # one pass for all three; what follows is for derivatives of derivatives
-        return kernels.run("standardize_grad", backend(input), of_out, of_mean, of_var, input, weight, mean, var,
-                           b_shape=bias_shape if wanted[2] else None, dim=dim, eps=eps)
+        dx, dw, db = kernels.run("standardize_grad", backend(input), of_out, of_mean, of_var, input, w, mean, var,
+                                 b_shape=b_shape if wanted[2] else None, dim=dim, eps=eps)
+        return [dx, dw if dw is None else dw.reshape(weight.shape), db if db is None else db.reshape(bias_shape)]
     n, rstd, centred = count(input.shape, dim) or math.nan, rsqrt(var + eps), input - mean
     dx = dw = db = None
     if wanted[0]:
-        direct = (of_out if weight is None else of_out * weight) * rstd
+        direct = (of_out if w is None else of_out * w) * rstd
         slope = (of_var * 2 - rstd * rstd * (direct * centred).sum(axis=dim, keepdims=True)) / n
         dx = direct + centred * slope + (of_mean - direct.sum(axis=dim, keepdims=True)) / n
     if wanted[1]:
-        dw = unbroadcast(of_out * (centred * rstd), weight.shape)
+        dw = unbroadcast(of_out * (centred * rstd), w.shape).reshape(weight.shape)
     if wanted[2]:
-        db = unbroadcast(of_out, bias_shape)
+        db = unbroadcast(of_out, b_shape).reshape(bias_shape)
     return [dx, dw, db]
 
 
@@ -111,8 +120,7 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     _check_channels("batch_norm", input, channels, running_mean=running_mean, running_var=running_var, weight=weight,
                     bias=bias)
     if training:
-        out, mean, var = standardize(input, _at(weight, input), _at(bias, input), dim=(0, *range(2, input.ndim)),
-                                     eps=eps)
+        out, mean, var = standardize(input, weight, bias, dim=(0, *range(2, input.ndim)), eps=eps)
         _move(running_mean, running_var, mean, var, n, momentum)
         return out
     if running_mean is None or running_var is None:
@@ -216,11 +224,10 @@ def _move(running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, mome
     """The running moments a share of the way to those seen (of which there is one for each sample, or one)."""
     if running_mean is None or not n:
         return
-    with no_grad():
-        for running, seen, share in ((running_mean, mean, momentum), (running_var, var, momentum * n / (n - 1))):
-            each = raw(seen).reshape(-1, *running.shape)
-            each = each[0] if len(each) == 1 else each.mean(0)
-            write(running, wrap(running.array * (1 - momentum) + each * share))
+    for running, seen, share in ((running_mean, mean, momentum), (running_var, var, momentum * n / (n - 1))):
+        each = raw(seen).reshape(-1, *running.shape)
+        each = each[0] if len(each) == 1 else each.mean(0)
+        overwrite(running, running.array * (1 - momentum) + each * share)
 
 
 # ---- checks
