@@ -15,7 +15,7 @@ from .layout import flat, like
 from .threads import workers_for
 from .vector import lanes, splat, store_some, where
 
-NANOSECONDS = 0.25  # for a number, about
+NANOSECONDS = 0.625  # for a number, about, that comes from another processor's cache
 
 
 @parallel
