@@ -204,6 +204,8 @@ def test_optimizers_and_schedules(tmp_path, how, every):
     (("SGD", "LinearLR"), ("start_factor",), 3, ValueError, "Starting multiplicative factor expected .*, got 3"),
     (("SGD", "OneCycleLR"), ("_schedule_phases",), [], ValueError, "_schedule_phases has none"),
     (("SGD", "SequentialLR"), ("_schedulers",), [{}], ValueError, "SequentialLR has 2 schedules, got states of 1"),
+    (("SGD", "SequentialLR"), ("_schedulers", 1, "last_epoch"), "two", TypeError, "ExponentialLR.*must be"),
+    (("SGD", "ChainedScheduler"), ("_last_lr",), "two", TypeError, "ChainedScheduler.'_last_lr'. must be"),
 ])  # fmt: skip
 def test_what_is_said(how, place, lie, error, text):
     """And nothing is loaded."""

@@ -98,7 +98,7 @@ def pack(b, start, down, right, depth, columns, out):
 # ---- for NumPy's arrays
 def matmul(xp: Any, a: Any, b: Any) -> Any:
     """y[…, i, j] = Σ_k a[…, i, k] b[…, k, j], leading axes broadcast."""
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = () if a.ndim == b.ndim == 2 else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     c = np.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype)
     multiply(a, b, c, None, False)
     return c

@@ -153,6 +153,6 @@ def label_loss(xp: Any, x: Any, labels: Any) -> tuple[Any, Any]:
 def label_loss_grad(xp: Any, g: Any, p: Any, labels: Any) -> Any:
     """g / N (p - [c is the label])"""
     dx = np.empty(p.size, p.dtype)
-    slopes_of_labels(workers_for(p.size), p.dtype.type(g / labels.size), as_rows(p, 1),
+    slopes_of_labels(workers_for(p.size), p.dtype.type(float(g) / labels.size), as_rows(p, 1),
                      ravel(labels), p.shape[1], dx)
     return from_rows(dx, p, 1)

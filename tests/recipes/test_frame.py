@@ -135,7 +135,10 @@ def test_json_says_the_same_and_evaluate_finds_it_again(tmp_path, capsys):
     right = sum(row[k] for k, row in enumerate(found["confusion"]["counts"]))
     assert found["metrics"]["accuracy"] == right / 100
 
-    assert cli.main(["evaluate", str(tmp_path / "digits-cnn.ckpt"), "--json", "--batch-size=7"]) == 0
+    checkpoint = str(tmp_path / "digits-cnn.ckpt")
+    assert cli.main(["evaluate", checkpoint, "--data", str(tmp_path)]) == 1
+    assert "whose digits come with tinynet: it reads no other data" in capsys.readouterr().err
+    assert cli.main(["evaluate", checkpoint, "--json", "--batch-size=7"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["metrics"] == found["metrics"] and again["confusion"] == found["confusion"]
     assert "training" not in again and again["files"] == [] and again["data"]["test"] == 100

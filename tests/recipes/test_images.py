@@ -66,6 +66,8 @@ def test_evaluate_finds_data_that_have_moved(capsys, tmp_path, small_images):
     command = ["evaluate", str(tmp_path / "out" / "mnist-mlp.ckpt"), "--json"]
     assert cli.main(command) == 1
     assert "mnist-mlp needs the data set mnist" in capsys.readouterr().err
+    assert cli.main([*command, "--data", str(tmp_path / "mvoed")]) == 1
+    assert f"--data: there is no {tmp_path / 'mvoed'}" in capsys.readouterr().err
     assert cli.main([*command, "--data", str(tmp_path / "moved")]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"] == found["metrics"]
 

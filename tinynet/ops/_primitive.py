@@ -187,7 +187,7 @@ class Primitive:
         if not tensors:  # called by a rule on raw arrays
             return out if not self.hidden else out[0] if self.shown == 1 else out[:self.shown]
         several = type(out) is tuple
-        results = [settle(o) for o in out] if several else [settle(out)]
+        results = [o if type(o) is ndarray else settle(o) for o in (out if several else (out,))]
         outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
         tracked = key & (key - 1) != 0 and bool(self.written)
         record = modes.record if tracked else None

@@ -18,7 +18,8 @@ SETTINGS: dict[str, Any] = {"epochs": int, "batch_size": int, "lr": float, "seed
 
 def evaluate(path: Path, data: str | None = None, batch_size: int | None = None,
              device: str = "cpu") -> dict[str, Any]:
-    """The report of the checkpoint's model on its recipe's test set. ValueError for a file that is no such checkpoint.
+    """The report of the checkpoint's model on its recipe's test set, which is now at `data`, if that is given.
+    ValueError for a file that is no such checkpoint, FileNotFoundError where there are no such data.
 
     >>> from tinynet.recipes.evaluate import evaluate
     >>> evaluate("mnist-cnn.ckpt")["metrics"]["accuracy"]  # doctest: +SKIP
@@ -26,6 +27,10 @@ def evaluate(path: Path, data: str | None = None, batch_size: int | None = None,
     """
     tn.device(device)
     run, weights = read(path)
+    if data is not None and run.recipe.source == "digits":
+        raise ValueError(f"{path} is of {run.name}, whose digits come with tinynet: it reads no other data")
+    if data is not None and not Path(data).exists():
+        raise FileNotFoundError(f"--data: there is no {data}")
     run.device, run.data, run.batch_size = device, data or run.data, batch_size or run.batch_size
     tn.manual_seed(run.seed)
     try:

@@ -42,9 +42,16 @@ class _Several(LRScheduler):
         saved = state_dict["_schedulers"]
         if len(saved) != len(self._schedulers):
             raise ValueError(f"{type(self).__name__} has {len(self._schedulers)} schedules, got states of {len(saved)}")
-        super().load_state_dict({name: value for name, value in state_dict.items() if name != "_schedulers"})
-        for scheduler, state in zip(self._schedulers, saved, strict=True):
-            scheduler.load_state_dict(state)
+        before: list[dict[str, Any]] = []
+        try:
+            for scheduler, state in zip(self._schedulers, saved, strict=True):
+                before.append(scheduler.state_dict())
+                scheduler.load_state_dict(state)
+            super().load_state_dict({name: value for name, value in state_dict.items() if name != "_schedulers"})
+        except Exception:
+            for scheduler, state in zip(self._schedulers, before, strict=False):
+                scheduler.load_state_dict(state)
+            raise
 
 
 class SequentialLR(_Several):
