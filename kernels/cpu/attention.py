@@ -43,8 +43,8 @@ class Heads(NamedTuple):
 
 
 class Matrices(NamedTuple):
-    """A matrix for each head: the memory in which they lie, where each begins, how far it is from one row to the next,
-    and the table of that."""
+    """A matrix for each head: the memory in which they lie, from the first number on, where each begins, how far it is
+    from one row to the next, and the table of that."""
 
     memory: Any
     starts: Any
@@ -240,14 +240,11 @@ def rooms_like(*parts: Any) -> Any:
 
 
 def matrices(x: Any) -> Matrices:
-    """x (…, rows, columns) where it lies; a copy if the numbers of a row are apart, or memory runs backwards or is
-    read-only."""
-    flags, whole = x.flags, x if x.flags.c_contiguous else x.base
-    apart = x.strides[-1] != x.itemsize and x.shape[-1] > 1
-    known = isinstance(whole, np.ndarray) and whole.flags.c_contiguous and whole.dtype == x.dtype
-    if apart or not known or min(x.strides) < 0 or not (flags.writeable and flags.aligned):
-        x = whole = np.array(x, order="C")
-    return Matrices(whole.reshape(-1), *layout(x.shape, x.strides, x.itemsize, offset(x, whole)))
+    """x (…, rows, columns) where it lies; a copy if the numbers of a row are apart, or memory is read-only."""
+    flags = x.flags
+    if (x.strides[-1] != x.itemsize and x.shape[-1] > 1) or not (flags.writeable and flags.aligned):
+        x = np.array(x, order="C")
+    return Matrices(x[(0,) * (x.ndim - 1)], *layout(x.shape, x.strides, x.itemsize))
 
 
 def offset(x: Any, whole: Any) -> int:
@@ -256,10 +253,10 @@ def offset(x: Any, whole: Any) -> int:
 
 
 @functools.lru_cache(256)
-def layout(shape: Shape, strides: Shape, itemsize: int, offset: int) -> tuple[Any, int, Any]:
-    """What Matrices says of matrices that begin so far from the first number of an array."""
+def layout(shape: Shape, strides: Shape, itemsize: int) -> tuple[Any, int, Any]:
+    """What Matrices says of the matrices of an array."""
     apart = tuple(step // itemsize for step in strides)
-    return offset + starts(shape[:-2], shape, apart), apart[-2], steps(shape[-2], apart[-2])
+    return starts(shape[:-2], shape, apart), apart[-2], steps(shape[-2], apart[-2])
 
 
 def _transposed(mask: Any, q: Any, k: Any) -> tuple[Matrices, int]:
@@ -271,4 +268,4 @@ def _transposed(mask: Any, q: Any, k: Any) -> tuple[Matrices, int]:
     bias = np.atleast_2d(bias).swapaxes(-1, -2)
     bias = np.array(np.broadcast_to(bias, (*bias.shape[:-1], q.shape[-2])), q.dtype, order="C")
     strides = np.broadcast_to(bias, (*q.shape[:-2], k.shape[-2], q.shape[-2])).strides
-    return Matrices(bias.reshape(-1), *layout((*q.shape[:-2], k.shape[-2], q.shape[-2]), strides, q.itemsize, 0)), 1
+    return Matrices(bias.reshape(-1), *layout((*q.shape[:-2], k.shape[-2], q.shape[-2]), strides, q.itemsize)), 1

@@ -21,7 +21,7 @@ from ..windows import Pair, Windows
 from .compiler import jit, parallel, span
 from .layout import add, channels_last, copy, flat, images, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
-from .threads import aligned, get_num_threads, scratch, workers_for
+from .threads import get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes
 
 BAND = 300_000  # bytes that a task reads and writes
@@ -224,7 +224,7 @@ def packed(w: Any, s: Conv, transposed: bool) -> Any:
     vector, strides = flat(w)
     taps, outputs, wide = filter_taps(w.shape[1:], strides[1:]), steps(s.outputs, strides[0]), 2 * BYTES // w.itemsize
     rows, columns = (outputs, taps) if transposed else (taps, outputs)
-    out = aligned(s.groups * -(-len(columns) // wide) * wide * len(rows), w.dtype)
+    (out,) = scratch(1, s.groups * -(-len(columns) // wide) * wide * len(rows), w.dtype, "filters")
     pack(workers_for(2 * w.size), vector, s.groups, s.outputs * strides[0], rows, columns, out)
     return out
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import jit, parallel, span
-from .threads import aligned, workers_for
+from .threads import scratch, workers_for
 from .vector import BYTES, lanes, load, splat, store
 
 PLACES = 16  # of a tile
@@ -163,6 +163,6 @@ def filters_of(w: Any, backwards: bool) -> Any:
     o, c = w.shape[:2]
     sizes = (9 * c, 9, o, c) if backwards else (9, 9 * c, c, o)
     wide = 2 * BYTES // w.itemsize
-    out = aligned(PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype)
+    (out,) = scratch(1, PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype, "filters")
     transform(workers_for(6 * o * c), np.ascontiguousarray(w).reshape(-1), *sizes, out)
     return out

@@ -142,11 +142,11 @@ def aligned(size: int, dtype: Any) -> Any:
     return bytes_[start:start + size * dtype.itemsize].view(dtype)
 
 
-def scratch(workers: int, size: int, dtype: Any) -> Any:
-    """`size` numbers for each worker, with any values. The Python thread's own, and there again at its next call."""
+def scratch(workers: int, size: int, dtype: Any, use: str = "") -> Any:
+    """`size` numbers for each worker, with any values: the Python thread's own, there again at its next such call."""
     kept = _this_thread.__dict__.setdefault("scratch", {})
     size = -(-size // LINE) * LINE  # a worker never shares a line of the cache with another
-    have = kept.get(dtype)
+    have = kept.get((use, dtype))
     if have is None or have.size < workers * size:
-        have = kept[dtype] = aligned(workers * size, dtype)
+        have = kept[use, dtype] = aligned(workers * size, dtype)
     return have[:workers * size].reshape(workers, size)
