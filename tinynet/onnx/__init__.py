@@ -37,8 +37,9 @@ def export(model: Module, args: Any, f: str | os.PathLike[str], *, input_names: 
     "output" or "output_0", …, unless named. Until the file is complete an old one of this name stays as it was.
 
     ImportError without the package onnx (`pip install "tinynet-dl[onnx]"`). NotImplementedError for an op that ONNX has
-    no operator for here, with the module's path; RuntimeError where the result depends on the input by more than ops,
-    as after .numpy() or .item(), or where other ops are run for another batch.
+    no operator for here, with the module's path; RuntimeError where the model looks at numbers of its input (bool() as
+    in `if x.sum() > 0`, .item(), .numpy(), x[ids]), for a result would depend on them by more than ops; where it draws
+    at random; and where other ops are run for another batch. Parameters, buffers and sizes it may look at.
 
     >>> model = tn.nn.Sequential(tn.nn.Linear(4, 3), tn.nn.ReLU())
     >>> tn.onnx.export(model, tn.zeros(1, 4), "model.onnx")                                 # doctest: +SKIP

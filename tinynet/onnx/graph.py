@@ -91,7 +91,7 @@ class Graph:
             if np.array_equal(mine, other, equal_nan=mine.dtype.kind == "f"):
                 return self.constant(mine if id(mine) in self.state else np.ascontiguousarray(mine).reshape(mine.shape))
             raise RuntimeError(f"onnx.export(): {what} has other values for another input, but no op made them "
-                               f"of it: it was computed by .numpy(), .item() or the like, or drawn at random")
+                               f"of it: it was drawn at random, or computed past the ops")
         one = (slice(None),) * mine.ndim
         if mine.ndim == other.ndim:  # the same for each sample?
             one = tuple(slice(0, 1) if n != m else slice(None) for n, m in zip(mine.shape, other.shape, strict=True))
@@ -99,8 +99,7 @@ class Graph:
                                                 for a in (mine, other))
         if not alike:
             raise RuntimeError(f"onnx.export(): {what} is a constant whose size {list(mine.shape)} goes with the "
-                               f"batch, and whose values with the sample, or that was computed by .numpy(); fix the "
-                               f"batch with batch_dim=None")
+                               f"batch, and whose values with the sample; fix the batch with batch_dim=None")
         return str(self.add("Expand", np.ascontiguousarray(mine[one]), self.size(mine.shape, other.shape, what)))
 
     def size(self, mine: Sequence[int], other: Sequence[int], what: str) -> str:

@@ -8,16 +8,31 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.autograd.variable import raw
 from tinynet.autograd.writes import owner, writes
 from tinynet.device import settle
 from tinynet.dtypes import Array, promote
 from tinynet.kernels import use_kernels
 from tinynet.model_summary import as_it_was, tensors_in
+from tinynet.nn import transformer
 from tinynet.nn.module import Module
-from tinynet.ops import _primitive
+from tinynet.ops import _index, _primitive, create, index, inplace, sampling
 from tinynet.ops._primitive import Primitive
 from tinynet.ops._watch import replaced, watched
 from tinynet.ops.sampling import rand
+from tinynet.value import Value as Numbers
+
+# Where numbers leave a tensor: methods of it, and where an op takes a tensor for a number or an index. (Other ops look
+# whether labels are in range, which changes no result.)
+EXITS: tuple[tuple[Any, str, str], ...] = (
+    *((Numbers, name, how) for name, how in {
+        "__bool__": "bool()", "__float__": "float()", "__int__": "int()", "__index__": "a tensor given for an int",
+        "item": "item()", "tolist": "tolist()", "numpy": "numpy()", "__array__": "np.asarray()",
+        "__dlpack__": "from_dlpack()", "__deepcopy__": "deepcopy()"}.items()),
+    (create, "array_in", "tensor()"), (create, "raw", "a tensor given for a number"),
+    (_index, "raw", "index of getitem"), (index, "_vector", "a vector of indices"),
+    (index, "host", "repeat_interleave()"), (sampling, "_happens", "bernoulli()"),
+    (sampling, "backend", "multinomial()"))
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,9 @@ class Trace:
         self._values: dict[int, Value] = {}
         self._kept: dict[int, Array] = {}  # no array may go: another could be given its id
         self._written: dict[int, Array] = {}
+        self._memory: dict[int, Array] = {}  # that of Values
+        self._spoiled: dict[int, Array] = {}  # other memory, of which a part was written with what depends on the input
+        self._source: Any = None  # what is being written in place, as _seen() says it; None if that is not known
         self._inside = False
         self._modules: list[Module] = []
         self._paths = {module: path for path, module in model.named_modules()}
@@ -93,13 +111,37 @@ class Trace:
                     self._note("cast", [before], {"dtype": after.dtype}, (after,))
             return found
 
+        def checked(target: Any, root: Any, new: Any, *how: Any) -> None:
+            check(target, root, new, *how)
+            self._source = self._seen(new.array)
+
         def written(self_: Any, *arrays: Array, **where: Any) -> int:
             for array in arrays:
-                self._overwrite(array)
+                self._overwrite(array, self._source)
+            self._source = None
             return record(self_, *arrays, **where)
 
+        def causal(mask: Any) -> bool:  # for another input a mask may be another, so it is an operand
+            return not isinstance(self._seen(raw(mask)), Value) and is_causal(mask)
+
+        check, is_causal = inplace._check, transformer._is_causal
         return (replaced(Module, "__call__", within), replaced(_primitive, "promote", promoted),
-                replaced(type(writes), "record", written))
+                replaced(inplace, "_check", checked), replaced(type(writes), "record", written),
+                replaced(transformer, "_is_causal", causal),
+                *(replaced(place, name, self._guarded(vars(place)[name], how)) for place, name, how in EXITS))
+
+    def _guarded(self, way: Callable[..., Any], how: str) -> Callable[..., Any]:
+        """RuntimeError where it is given an array that depends on the input."""
+        def guarded(*args: Any, **options: Any) -> Any:
+            if any(isinstance(self._seen(raw(a)), Value) for a in args):
+                raise self._looks(how)
+            return way(*args, **options)
+        return guarded
+
+    def _looks(self, how: str) -> RuntimeError:
+        return RuntimeError(f"onnx.export(): the model looks at numbers of its input ({how}{self._where()}): a result "
+                            f"that depends on the input by more than ops cannot be written into the file; choose with "
+                            f"tn.where, and compute with ops")
 
     def _around(self, primitive: Primitive, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(xp: Any, *arrays: Any, **options: Any) -> Any:
@@ -125,29 +167,32 @@ class Trace:
         key = id(array)
         if key not in self._values:
             self._values[key], self._kept[key] = Value(len(self._values), array.shape, array.dtype), array
+            self._memory[id(owner(array))] = owner(array)
         return self._values[key]
 
     def _seen(self, a: Any) -> Any:
         """The Value of an array that depends on the input; anything else itself."""
-        if id(a) in self._written:
-            raise RuntimeError(f"onnx.export(): something{self._where()} reads an array that was written in place, "
-                               f"after another view of it: ONNX has no views. Use the ops without _, and no x[...] = v")
+        memory = id(owner(a)) if isinstance(a, np.ndarray) else None
+        if id(a) in self._written or memory in self._spoiled:
+            raise RuntimeError(f"onnx.export(): something{self._where()} reads an array that was written in place, or "
+                               f"of which a part or a view was: ONNX has no views. Use the ops without _, and no "
+                               f"x[...] = v")
+        if id(a) not in self._values and memory in self._memory:
+            raise self._looks("one_hot() or the like")  # a view that no op made
         return self._values.get(id(a), a)
 
-    def _overwrite(self, array: Array) -> None:
-        """An array took the values of the last result, as after x.relu_(); its views, and what it is a view of, are
-        known no more."""
-        memory, last = owner(array), self.calls[-1].outs[0] if self.calls else None
+    def _overwrite(self, array: Array, source: Any) -> None:
+        """An array took the values of source, as after x.relu_(); its views, and what it is a view of, are known no
+        more."""
+        memory = owner(array)
         for key, known in list(self._kept.items()):
             if known is not array and owner(known) is memory:
                 self._written[key] = known
         if id(array) not in self._values:
-            if last is not None:
-                self._written[id(array)] = self._kept[id(array)] = array
-            return
-        result = next((self._kept[k] for k, v in self._values.items() if v is last), None)
-        if result is not None and result.dtype == array.dtype and np.array_equal(result, array, equal_nan=True):
-            self._values[id(array)] = self._values[id(result)]
+            if source is None or isinstance(source, Value):
+                self._spoiled[id(memory)] = memory
+        elif isinstance(source, Value) and (source.shape, source.dtype) == (array.shape, array.dtype):
+            self._values[id(array)] = source
         else:
             self._written[id(array)] = array
 

@@ -406,7 +406,7 @@ def masked_select(input: Any, mask: Any) -> Any:
     """
     _check_mask("masked_select", mask)
     shape = broadcast_shape("masked_select", [input.shape, mask.shape])
-    return getitem(expand(input, shape=shape), index=raw(expand(mask, shape=shape)).copy())
+    return getitem(expand(input, shape=shape), index=plain_index(expand(mask, shape=shape)))
 
 
 @primitive
