@@ -201,6 +201,18 @@ def test_many_numbers_are_summed_up():
     assert "4×4, norm 4" in text and "a += 4×4, norm 4" in text
 
 
+def test_the_table_of_a_small_network_can_be_read():
+    tn.manual_seed(0)
+    model = tn.nn.Sequential(tn.nn.Linear(2, 3), tn.nn.Tanh(), tn.nn.Linear(3, 1))
+    for samples in (1, 4):
+        x, y = tn.randn(samples, 2), tn.randn(samples, 1)
+        explanation = tn.explain(tn.nn.functional.mse_loss(model(x), y), model)
+        text = str(explanation)
+        assert max(map(len, text.splitlines())) <= 144
+        assert "3×2, norm " in text
+        assert next(step for step in explanation.steps if step.name == "0.weight").gradient.shape == (3, 2)
+
+
 # ---- what it refuses
 def chain():
     x = number(1.0)

@@ -24,6 +24,7 @@ MOST_NODES, MOST_NUMBERS = 60, 64  # what can be followed by eye
 HEAD = ("node", "", "value", "gradient", "local derivative", "chain rule: gradient × derivative")
 INFIX = {"add": "+", "sub": "-", "mul": "*", "true_divide": "/", "pow": "**", "matmul": "@"}
 UNKNOWN = "…"
+WIDEST, SHORTER = 144, (math.inf, 28, 20, 14)  # columns of a table, and how much its cells may then show of an array
 
 
 class _Seen(TracedNode):
@@ -66,19 +67,26 @@ class Step:
 
 @dataclass
 class Explanation:
-    """The steps of a backward pass, in its order; print it to see the table."""
+    """The steps of a backward pass, in its order; print it to see the table. `steps` has every number; where they would
+    make the table too wide to read, it tells of arrays only the size and norm."""
 
     steps: list[Step]
 
     def __str__(self) -> str:
+        tables = [self._lines(most) for most in SHORTER]
+        return "\n".join(next((lines for lines in tables if max(map(len, lines)) <= WIDEST), tables[-1]))
+
+    def _lines(self, most: float) -> list[str]:
+        """The table, with the size and norm of an array in the place of numbers that take more than `most` columns."""
         rows: list[tuple[str, ...]] = []
         for step in self.steps:
-            rows.append((step.name, step.expression, show(step.value), show(step.gradient)))
+            rows.append((step.name, step.expression, show(step.value, most), show(step.gradient, most)))
             passed = zip(step.arguments, step.derivatives, step.contributions, strict=True)
-            for k, (x, d, c) in enumerate(passed):
-                d, factor = _readable(d, step.gradient, c)
-                product = f"{show(step.gradient)} × {d} = " if factor and c.size <= 3 else ""
-                cells = f"∂{step.name}/∂{x} = {d}", f"{x} += {product}{show(c)}"
+            for k, (x, derivative, c) in enumerate(passed):
+                d, factor = _readable(derivative, step.gradient, c)
+                product = f"{show(step.gradient)} × {show(d)} = " if factor and c.size <= 3 else ""
+                cells = (f"∂{step.name}/∂{x} = {show(d, most)}",
+                         f"{x} += {product if len(product) <= most else ''}{show(c, most)}")
                 if k:
                     rows.append(("", "", "", "", *cells))
                 else:
@@ -87,7 +95,7 @@ class Explanation:
         if any(UNKNOWN in row[1] or row[2] == UNKNOWN for row in rows):
             lines += ["", f"{UNKNOWN} is a number that no derivative needs, so it was not kept; explain(lambda: …)",
                       "  with the code that computes the loss sees every number that an op is given."]
-        return "\n".join(lines)
+        return lines
 
     __repr__ = __str__
 
@@ -270,19 +278,22 @@ def _derivative(place: Place, k: int) -> Array:
 
 
 # ---- how numbers are shown
-def show(a: Any) -> str:
-    """The numbers, or that they are not known."""
-    return UNKNOWN if a is None else numbers(a)
+def show(a: Any, most: float = math.inf) -> str:
+    """The numbers, in at most so many columns, or that they are not known."""
+    if a is None:
+        return UNKNOWN
+    text = numbers(a)
+    return text if len(text) <= most else numbers(a, few=1)
 
 
-def _readable(derivative: Array, gradient: Array, argument: Array) -> tuple[str, bool]:
-    """A derivative as text, and whether the gradient is multiplied by it element by element: if one of them is a
+def _readable(derivative: Array, gradient: Array, argument: Array) -> tuple[Array, bool]:
+    """A derivative to read, and whether the gradient is multiplied by it element by element: if one of them is a
     single number, and where every output depends on its own argument alone. Else it is a matrix, with a row for each
     output, and the product is gradientᵀ matrix."""
     n, m = gradient.size, argument.size
     matrix = derivative.reshape(n, m)
     if n == 1:
-        return show(derivative.reshape(argument.shape)), gradient.ndim == 0
+        return derivative.reshape(argument.shape), gradient.ndim == 0
     if gradient.shape == argument.shape and not (matrix - np.diag(np.diagonal(matrix))).any():
-        return show(np.diagonal(matrix).reshape(argument.shape)), True
-    return show(matrix), False
+        return np.diagonal(matrix).reshape(argument.shape), True
+    return matrix, False

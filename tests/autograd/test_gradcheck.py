@@ -47,10 +47,11 @@ RIGHT = {
     "max along dim, at ties": (lambda x: x.max(dim=0), [leaf([1.0, 3.0, 3.0])], "KINK"),
     "maximum at ties": (tn.maximum, [leaf([1.0, 2.0]), leaf([1.0, 0.0])], "KINK"),
     "clamp at its limits": (lambda x: x.clamp(-1, 1), [leaf([-1.0, 1.0, 0.3])], "KINK"),
-    "norm at 0": (lambda x: x.norm(), [leaf([0.0, 0.0])], "KINK"),
+    "norm at 0": (lambda x: x[:2].norm() + x[2], [leaf([0.0, 0.0, 1.0])], "KINK"),
     "a jump": (tn.floor, [leaf([1.0, 1.5])], "KINK"),
     "near a kink": (tn.relu, [leaf([3e-4, -3e-4, 1e-8, -1e-8])], "PASS"),
-    "too near a kink for any step": (lambda x: tn.relu(x - 1.0), [leaf([1 + 2e-7, 1 - 2e-7])], "KINK"),
+    "nearer to a kink than most steps": (lambda x: tn.relu(x - 1.0), [leaf([1 + 2e-7, 1 - 2e-7])], "PASS"),
+    "too near a kink for any step": (lambda x: tn.relu(x - 1.0), [leaf([1 + 2e-9, 1 - 2e-9, 2.0])], "KINK"),
     "tiny": (lambda x: x * x + tn.sin(x), [leaf([1e-8, -3e-8])], "PASS"),
     "tiny, log": (tn.log, [leaf([1e-8, 3e-8])], "PASS"),
     "tiny, sqrt": (tn.sqrt, [leaf([1e-8, 3e-8])], "PASS"),
@@ -151,6 +152,71 @@ def test_a_wrong_slope_beside_a_kink_fails(at):
     assert not gradcheck(Relu.apply, (leaf(at), 0.5), raise_exception=False)
 
 
+BESIDE_A_KINK = {  # wrong for all factors but 1
+    "the rule of relu": lambda x, factor: Relu.apply(x - 1.0, factor),
+    "an op before relu": lambda x, factor: tn.relu(Relu.apply(x, factor) - 1.0),
+    "an op after relu": lambda x, factor: Relu.apply(0.5 + tn.relu(x - 1.0), factor),
+    "a curved op after relu": lambda x, factor: (2 * Relu.apply(tn.relu(x - 1.0) + 1.0, factor)).tanh(),
+    "to a loss": lambda x, factor: Relu.apply(x - 1.0, factor).sum(),
+}
+
+
+@pytest.mark.parametrize("many", [1, 512], ids=["along a direction", "element by element"])
+@pytest.mark.parametrize("case", BESIDE_A_KINK)
+@pytest.mark.parametrize("distance", [1.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 5e-8])
+def test_a_wrong_slope_fails_at_any_distance_from_a_kink(monkeypatch, distance, case, many):
+    monkeypatch.setattr(importlib.import_module("tinynet.autograd.comparison"), "MANY", many)
+    at = leaf(1 + distance * np.array([1.0, 1.3, 1.6, 2.0]))
+    for factor in (0.0, 0.5, 0.98, 1.02, 2.0, -1.0):
+        assert not gradcheck(BESIDE_A_KINK[case], (at, factor), raise_exception=False), factor
+    right = gradcheck(BESIDE_A_KINK[case], (at, 1.0)).inputs[0]
+    assert (right.status, right.along) == ("PASS", many == 1)
+    assert 0 <= right.worst < 1e-5
+
+
+@pytest.mark.parametrize(("distance", "constant"), [(1e-4, 1e6), (1e-5, 1e6), (1e-6, 1e6), (1e-5, 1e7), (1e-6, 1e7)])
+def test_beside_a_kink_a_large_constant_excuses_nothing(distance, constant):
+    """What rounding does to short steps is not allowed to a gradient."""
+    for factor in (0.5, 0.9, 0.97, 1.1, 2.0):
+        for fast in {False, constant < 1e7}:  # beside 1e7 a direction is known to two digits
+            at = leaf([1 + distance] * (1 + fast))
+            assert not gradcheck(lambda x, factor=factor: Relu.apply(x - 1.0, factor) + constant, at, fast_mode=fast,
+                                 raise_exception=False), (factor, fast)
+
+
+def test_second_derivatives_beside_a_jump():
+    """So near that no usual step stays on one side; the first derivative is right, the second, for want of 2, wrong."""
+    class Wrong(tn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return tn.where(x > 0, 3 * x + x * x, tn.zeros_like(x))
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return tn.where(x > 0, g * (3 + 2 * x.detach()), tn.zeros_like(x))
+
+    x = leaf([1 + 2e-7, 1 + 3e-7])
+    assert gradcheck(lambda x: Wrong.apply(x - 1.0), x)
+    for fast in (False, True):
+        assert not gradgradcheck(lambda x: Wrong.apply(x - 1.0), x, fast_mode=fast, raise_exception=False)
+
+
+def test_where_all_is_at_kinks_there_is_no_error_to_tell():
+    result = gradcheck(tn.relu, leaf([0.0, 0.0]))
+    assert result and np.isnan(result.worst) and np.isnan(result.inputs[0].worst)
+    assert "KINK     worst relative error -, 2 of 2 elements at a kink" in str(result)
+    result = gradcheck(lambda x, y: tn.relu(x) * y, (leaf([0.0]), leaf([0.5])))
+    assert [c.status for c in result.inputs] == ["KINK", "PASS"] and result.worst == result.inputs[1].worst
+
+
+def test_a_mean_of_two_slopes_along_a_direction_is_no_comparison():
+    """abs(x) at 0: backward's 0 is what a central difference says along every direction, of a kink."""
+    found = gradcheck(tn.abs, leaf(np.zeros(6)), fast_mode=True).inputs[0]
+    assert (found.status, found.kinks, found.along) == ("KINK", 6, False)
+
+
 def test_at_a_kink_only_what_lies_between_the_slopes_passes():
     class Abs(tn.autograd.Function):
         @staticmethod
@@ -232,7 +298,8 @@ def test_many_kinks_do_not_hide_a_wrong_element(monkeypatch):
     assert [e.index for e in result.inputs[0].elements] == [(7, 3)]
     assert gradcheck(tn.relu, x).inputs[0].kinks == 20
     near = tn.full((5, 8), 3e-7, dtype=tn.float64).requires_grad_()
-    assert gradcheck(tn.relu, near).inputs[0].status == "KINK"
+    found = gradcheck(tn.relu, near).inputs[0]
+    assert (found.status, found.along) == ("PASS", True), "steps that are shorter cross no kink"
 
 
 def test_fast_mode_tries_a_direction_first():

@@ -22,9 +22,10 @@ class WrongElement:
 class InputCheck:
     """What was found for one input. `status`: PASS; FAIL; KINK (right, but at some elements only between the
     slopes from the left and from the right); SKIPPED (it does not require grad). `worst`: the largest
-    relative error away from kinks. That is |analytic - numeric| over the larger of the two, but at least over
-    a thousandth of the input's largest slope, over 1e8 times what rounding does, and over 3e-8 (in float64):
-    below these a difference says nothing."""
+    relative error away from kinks; nan if all elements are at kinks, where there is no slope. That is
+    |analytic - numeric| over the larger of the two, but at least over a thousandth of the input's largest
+    slope, over 1e8 times what rounding does, and over 3e-8 (in float64): below these a difference says
+    nothing."""
 
     label: str
     shape: tuple[int, ...]
@@ -39,8 +40,8 @@ class InputCheck:
     diagnosis: str = ""
 
     def __str__(self) -> str:
-        error = f"worst relative error {self.worst:.1e}"
-        at_kinks = "right beside a kink" if self.along else f"{self.kinks} of {self.looked_at} elements at a kink"
+        error = f"worst relative error {'-' if math.isnan(self.worst) else f'{self.worst:.1e}'}"
+        at_kinks = f"{self.kinks} of {self.looked_at} elements at a kink"
         said = {"SKIPPED": "does not require grad", "PASS": error, "KINK": f"{error}, {at_kinks}",
                 "FAIL": f"{self.wrong} of {self.looked_at} elements wrong, {error}"}[self.status]
         said += ", along a random direction" * self.along
@@ -80,8 +81,9 @@ class GradcheckResult:
 
     @property
     def worst(self) -> float:
-        """The largest relative error of any input; inf if there is a problem."""
-        return math.inf if self.problems else max((c.worst for c in self.inputs), default=0.0)
+        """The largest relative error of any input; inf if there is a problem, nan if all is at kinks."""
+        known = [c.worst for c in self.inputs if c.status != "SKIPPED" and not math.isnan(c.worst)]
+        return math.inf if self.problems else max(known, default=math.nan if self.inputs else 0.0)
 
     def __str__(self) -> str:
         check = "gradcheck: the gradient" if self.order == 1 else "gradgradcheck: the second derivative"

@@ -20,6 +20,11 @@ from tinynet.dtypes import Array
 Line = Callable[[float], tuple[Array, float]]
 
 
+def nearer(at: Line) -> Line:
+    """The same line in shorter steps: where others cross a kink near by, these may not."""
+    return lambda t: at(t / 1024)
+
+
 @dataclass
 class Slope:
     """A measured slope of c·f."""
@@ -39,6 +44,11 @@ class Sides:
     greatest: float
     noise: float  # their error
     sharp: bool  # whether they differ
+
+    @property
+    def middle(self) -> float:
+        """What both are where they do not differ."""
+        return (self.least + self.greatest) / 2
 
     def allow(self, value: float, slack: float, error: float) -> bool:
         """Whether the value lies between them. (They must be known better than the error that this would excuse.)"""
@@ -111,3 +121,10 @@ class Ruler:
             return Sides(-math.inf, math.inf, noise, True)
         sharp = float(np.abs(right - left).sum()) > 1e-3 * steepness[1] + noise
         return Sides(float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum()), noise, sharp)
+
+    def close_by(self, at: Line, here: Array, size: float, expected: float, sides: Sides) -> tuple[float, float]:
+        """The slope very near 0 if it is the same on both sides, and its error."""
+        slope = self.measure(nearer(at), here, size, expected)
+        if abs(slope.value - sides.middle) <= sides.noise:  # the same, to more digits
+            return slope.value, min(sides.noise, 10 * slope.rounding)
+        return sides.middle, sides.noise
