@@ -136,7 +136,7 @@ def test_only_the_weights():
 def test_every_so_many_batches():
     saved = []
     note = tn.LambdaCallback(on_train_batch_begin=lambda batch: saved.append(os.path.exists("x")))
-    training(note, tn.ModelCheckpoint("x", save_freq=2), epochs=1)
+    training(note, tn.ModelCheckpoint("x", save_freq=np.int64(2)), epochs=1)
     assert saved == [False, False] and tn.load("x")["batch"] == 2
 
 
@@ -148,6 +148,24 @@ def test_a_disk_that_is_full_is_an_error_and_the_last_checkpoint_is_whole(monkey
     with pytest.raises(OSError, match="No space left on device: 'x'"):
         training(fill, tn.ModelCheckpoint("x"), epochs=5)
     assert tn.load("x")["epoch"] == 2
+
+
+@pytest.mark.parametrize("make", [tn.ModelCheckpoint, tn.CSVLogger])
+def test_a_folder_that_is_not_there_is_missed_before_the_first_step(make):
+    steps = []
+    note = tn.LambdaCallback(on_train_batch_begin=steps.append)
+    with pytest.raises(FileNotFoundError, match=r"no folder 'no/such': make it first.*'no/such/x'") as caught:
+        training(note, make("no/such/x"))
+    assert not steps and caught.value.filename == "no/such/x"
+
+
+def test_a_folder_may_be_made_when_training_begins_and_may_be_named_by_the_epoch(tmp_path):
+    (tmp_path / "here").mkdir()
+    training(tn.LambdaCallback(on_train_begin=lambda: os.mkdir("new")), tn.ModelCheckpoint("new/x"), epochs=1)
+    training(tn.ModelCheckpoint(tmp_path / "here" / "x"), tn.CSVLogger("here/y"), epochs=1)
+    own = tn.LambdaCallback(on_epoch_begin=lambda epoch: os.mkdir(f"epoch {epoch + 1}"))
+    training(own, tn.ModelCheckpoint("epoch {epoch}/x"), epochs=2)
+    assert all(os.path.exists(path) for path in ("new/x", "here/x", "here/y", "epoch 1/x", "epoch 2/x"))
 
 
 # --- CSVLogger ----------------------------------------------------------------------------------------------
@@ -185,8 +203,11 @@ def test_the_history_can_be_drawn():
     (lambda: tn.EarlyStopping("score_of_mine", mode="best"), ValueError, "must be 'auto', 'min' or 'max', got 'best'"),
     (lambda: tn.EarlyStopping("height"), ValueError, "is a higher 'height' better, or a lower one"),
     (lambda: tn.ModelCheckpoint("x", "height", save_best_only=True), ValueError, "is a higher 'height' better"),
-    (lambda: tn.ModelCheckpoint("x", save_freq=0), ValueError, "'epoch' or a number of batches, got 0"),
-    (lambda: tn.ModelCheckpoint("x", save_freq="batch"), ValueError, "'epoch' or a number of batches, got 'batch'"),
+    (lambda: tn.EarlyStopping(patience=-1), ValueError, "patience must be a number from 0 on .*got -1"),
+    (lambda: tn.EarlyStopping(patience=None), TypeError, "patience must be a whole number, got None"),
+    (lambda: tn.ModelCheckpoint("x", save_freq=0), ValueError, "if not 'epoch', must be a whole number above 0, got 0"),
+    (lambda: tn.ModelCheckpoint("x", save_freq=True), ValueError, "save_freq, if not 'epoch', must be .*, got True"),
+    (lambda: tn.ModelCheckpoint("x", save_freq="batch"), ValueError, "must be a whole number above 0, got 'batch'"),
     (lambda: tn.ModelCheckpoint("x", save_freq=5, save_best_only=True), ValueError, "looks at whole epochs"),
     (lambda: tn.ModelCheckpoint(None), TypeError, "NoneType"),
     (lambda: tn.LambdaCallback(on_epoch=print), TypeError, "no hook 'on_epoch'; there are on_train_begin, "),

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet.kinds import check_kind, check_known, count, number
+from tinynet.kinds import check_kind, check_known, count, number, positive
 
 
 def test_what_fits():
     assert number("x", tn.tensor([2.5])) == number("x", np.float32(2.5)) == number("x", 2.5) == 2.5
     assert number("x", True) == 1.0 and math.isnan(number("x", math.nan))
     assert count("x", np.int64(3)) == 3 and count("x", 0) == 0
+    assert type(positive("x", np.uint8(3))) is int and positive("x", 1) == 1
     here = {"lr": 0.1, "betas": (0.9, 0.99), "on": True, "name": "a", "step": tn.tensor(1.0), "w": tn.ones(2, 3),
             "best": math.nan, "weights": None, "rows": [], "loss": print}  # fmt: skip
     came = {"lr": tn.tensor(3), "betas": [0, 1, 2], "on": False, "name": "", "step": 7, "w": np.ones((2, 3), np.int8),
@@ -34,6 +35,9 @@ def test_what_fits():
     (lambda: count("epoch", 1.0), TypeError, r"epoch must be a whole number, got 1\.0"),
     (lambda: count("epoch", -1), ValueError, "epoch must be a number from 0 on that can be counted to, got -1"),
     (lambda: count("epoch", 2**63), ValueError, "epoch must be a number from 0 on that can be counted to, got 9223"),
+    (lambda: positive("epochs", 0), ValueError, "^epochs must be a whole number above 0, got 0$"),
+    (lambda: positive("epochs", True), ValueError, "epochs must be a whole number above 0, got True"),
+    (lambda: positive("epochs", 2.0), ValueError, r"epochs must be a whole number above 0, got 2\.0"),
     (lambda: check_kind("it", [], {}), TypeError, r"it must be a dict, got \[\]"),
     (lambda: check_kind("it", {}, {"a": 1}), KeyError, r"it has no 'a', only \[\]"),
     (lambda: check_kind("it", {"a": {"b": None}}, {"a": {"b": 1}}), TypeError, r"it\['a'\]\['b'\] must be a number, "),

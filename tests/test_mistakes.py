@@ -75,6 +75,35 @@ def test_a_softmax_before_a_loss_that_has_one(end, loss, text):
     assert len(caught) == 1
 
 
+class Penalized(nn.Module):
+    def forward(self, output, target):
+        return 2 * nn.functional.cross_entropy(output, target, label_smoothing=0.1) + output.square().mean()
+
+
+@pytest.mark.parametrize("loss", [lambda o, t: nn.functional.cross_entropy(o, t), Penalized()])
+@pytest.mark.parametrize(("end", "text"), [(nn.Softmax(1), "are probabilities"), (nn.Sigmoid(), "ends with a sigmoid")])
+def test_a_loss_of_ones_own_is_known_by_what_it_does(loss, end, text):
+    with pytest.warns(ProbabilitiesForScores, match=text):
+        fit(network(end), *problem(), loss)
+
+
+def test_a_loss_of_ones_own_may_make_scores_of_probabilities():
+    fit(network(nn.Softmax(1)), *problem(), lambda o, t: nn.functional.cross_entropy(o.log(), t))
+    fit(network(nn.Sigmoid()), *problem(), lambda o, t: nn.functional.cross_entropy(5 * o, t))
+    fit(network(nn.Softmax(1)), *problem(), lambda o, t: nn.functional.nll_loss(o.log(), t))
+    head = nn.Linear(4, 3)  # all that is trained: no gradient goes to the probabilities
+    fit(nn.Softmax(1), *problem(), lambda o, t: nn.functional.cross_entropy(head(o), t),
+        optimizer=tn.optim.SGD(head.parameters(), lr=0.1))
+
+
+def test_a_sigmoid_before_cross_entropy():
+    with pytest.warns(ProbabilitiesForScores, match="ends with a sigmoid, but the cross-entropy takes") as caught:
+        fit(network(nn.Sigmoid()), *problem(), epochs=2)
+    assert len(caught) == 1
+    for end in (nn.LogSigmoid(), nn.SiLU(), nn.Hardtanh()):
+        fit(network(end), *problem())
+
+
 def test_a_sigmoid_before_a_loss_that_has_one():
     x, y = problem()
     with pytest.warns(ProbabilitiesForScores, match="ends with a sigmoid, but BCEWithLogitsLoss takes scores"):

@@ -322,6 +322,15 @@ def test_fewer_data_than_were_done(tmp_path):
         run(0, batch_size=16, callbacks=[checkpoint], resume_from=tmp_path / "x")
 
 
+def test_within_an_epoch_the_batches_must_be_as_large_as_then(tmp_path):
+    run(0, callbacks=[save_at(tmp_path / "within", 0, 1)])
+    text = r"saved after 2 batches of epoch 1, which had 16 samples, but here they have 10: give .* batch_size as then"
+    with pytest.raises(ValueError, match=text):
+        run(0, batch_size=5, resume_from=tmp_path / "within")
+    run(0, callbacks=[save_at(tmp_path / "between", 0, None)])
+    assert run(0, batch_size=5, resume_from=tmp_path / "between").epoch == EPOCHS
+
+
 def test_checkpoints_that_do_not_fit(tmp_path):
     run(0, epochs=1, callbacks=[tn.ModelCheckpoint(tmp_path / "x")])
     checkpoint = tn.ModelCheckpoint(tmp_path / "x")

@@ -193,6 +193,29 @@ def test_a_model_of_several_inputs():
     assert tn.equal(t.predict(TensorDataset(a, b, tn.zeros(10, 1)), batch_size=10), model(a, b))
 
 
+@pytest.mark.parametrize("given", [{"callbacks": None}, {"callbacks": [], "metrics": None}])
+def test_none_is_no_callback_and_no_metric(given):
+    t = trainer(**given)
+    assert list(fit(t, *data(), callbacks=None).history) == ["loss"] and t.callbacks == []
+
+
+def test_one_callback_need_not_be_in_a_list():
+    one, other = tn.EarlyStopping("loss", patience=9), tn.Callback()
+    t = trainer(callbacks=one)
+    fit(t, *data(), callbacks=other)
+    assert t.callbacks == [one, other]
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.uint8])
+def test_whole_numbers_may_be_numpys(whole):
+    x, y = data()
+    t, same = trainer(), trainer()
+    assert fit(t, x, y, epochs=whole(2), batch_size=whole(16), shuffle=False) == fit(
+        same, x, y, epochs=2, batch_size=16, shuffle=False)  # fmt: skip
+    assert t.evaluate(x, y, batch_size=whole(16)) == same.evaluate(x, y, batch_size=16)
+    assert tn.equal(t.predict(x, batch_size=whole(7)), same.predict(x, batch_size=7))
+
+
 def test_validation_split_takes_the_last_samples():
     x, y = data()
     for given in ((x, y), (Pairs(x, y),), (TensorDataset(x, y),)):
@@ -390,8 +413,9 @@ X, Y = tn.randn(8, 2, generator=tn.Generator().manual_seed(0)), tn.zeros(8, 2)
     (nn.Identity(), lambda o, y: (o - 1e4).log().sum(), X, Y, "the loss is nan: the first op .* is log, in the loss"),
     (nn.Identity(), lambda o, y: (o * 1e30).exp().sum(), X, Y, "the loss is inf: the first op to make inf .* is exp, "),
     (Root(), nn.MSELoss(), X, Y, "a gradient is not finite: Function 'SqrtBackward0' returned"),
-    (nn.Identity(), nn.MSELoss(), nan_at(X, 3, 1), Y, r"the batch has it already: input 0 at \[3, 1\]"),
-    (nn.Identity(), nn.MSELoss(), X, nan_at(Y, 0, 0), r"the batch has it already: the target at \[0, 0\]"),
+    (nn.Identity(), nn.MSELoss(), nan_at(X, 3, 1), Y, r"the data have nan or inf in them: input 0 at \[3, 1\] of this "
+     r"batch \(counted in it, .*fill them in or leave those samples out$"),
+    (nn.Identity(), nn.MSELoss(), X, nan_at(Y, 0, 0), r"the data have nan or inf .*: the target at \[0, 0\] of this"),
     (nn.Sequential(nn.Dropout(0.5), Log()), nn.MSELoss(), X, Y, r"is log, in module 1.1 \(Log\)"),
     (nn.Sequential(nn.ReLU(inplace=True), Log()), nn.MSELoss(), X, Y, r"is log, in module 1.1 \(Log\)"),
 ])  # fmt: skip
@@ -424,7 +448,7 @@ def test_a_parameter_that_is_nan_is_named():
     with tn.no_grad():
         model[0].weight[1, 0] = float("inf")
     t = tn.Trainer(model, nn.MSELoss(), tn.optim.SGD(model.parameters()))
-    with pytest.raises(RuntimeError, match=r"the model has it already: 0.weight at \[1, 0\]"):
+    with pytest.raises(RuntimeError, match=r"the model has it already: 0.weight at \[1, 0\]. .*smaller learning rate"):
         fit(t, X, Y)
 
 
@@ -516,7 +540,8 @@ OTHER = tn.optim.SGD([tn.zeros(1)])
     ((M, CE, SGD), {"scheduler": lr_scheduler.StepLR(OTHER, 1)}, ValueError, "one of this very optimizer"),
     ((M, CE, SGD), {"scheduler_each": "step"}, ValueError, "'epoch' or 'batch', got 'step'"),
     ((M, CE, SGD), {"scheduler": PLATEAU, "scheduler_each": "batch"}, ValueError, "whole epochs"),
-    ((M, CE, SGD, "acuracy"), {}, ValueError, "no metric 'acuracy'; tn.metrics has accuracy, confusion_matrix"),
+    ((M, CE, SGD, "acuracy"), {}, ValueError, "no metric 'acuracy' that gives one number; .* has accuracy, f1_score, "),
+    ((M, CE, SGD, "confusion_matrix"), {}, ValueError, "no metric 'confusion_matrix' that gives one number"),
     ((M, CE, SGD, [lambda t, p: 0.0] * 2), {}, ValueError, "cannot be called '<lambda>' here"),
     ((M, CE, SGD, {"loss": max}), {}, ValueError, "cannot be called 'loss' here"),
     ((M, CE, SGD, {3: max}), {}, TypeError, "a metric without a name"),
@@ -524,6 +549,7 @@ OTHER = tn.optim.SGD([tn.zeros(1)])
     ((M, CE, SGD), {"clip_norm": 0.0}, ValueError, "clip_norm must be above 0, got 0.0"),
     ((M, CE, SGD), {"clip_value": float("nan")}, ValueError, "clip_value must be above 0"),
     ((M, CE, SGD), {"callbacks": [tn.EarlyStopping]}, TypeError, "callbacks must be tn.Callback objects"),
+    ((M, CE, SGD), {"callbacks": tn.EarlyStopping}, TypeError, "callbacks must be tn.Callback objects, got <class"),
     ((M, CE, SGD), {"device": "tpu"}, RuntimeError, "Expected one of cpu, cuda"),
     ((M, nn.MSELoss(), SGD), {"class_weights": [1]}, TypeError, "class_weights go with CrossEntropyLoss and NLLLoss"),
     ((M, nn.NLLLoss(tn.ones(3)), SGD), {"class_weights": [1]}, ValueError, "the loss has class weights already"),
@@ -556,6 +582,8 @@ NOTHING = DataLoader(TensorDataset(X5, Y5), 10, drop_last=True)
     (((b for b in [X5]),), {}, TypeError, "a batch must be .*got Tensor"),
     ((X5, Y5), {"epochs": 0}, ValueError, "epochs must be a whole number above 0, got 0"),
     ((X5, Y5), {"batch_size": 2.5}, ValueError, "batch_size must be a whole number above 0, got 2.5"),
+    ((X5, Y5), {"batch_size": True}, ValueError, "batch_size must be a whole number above 0, got True"),
+    ((X5, Y5), {"epochs": np.bool_(True)}, ValueError, "epochs must be a whole number above 0, got .*True"),
     ((X5, Y5), {"validation_split": 1.5}, ValueError, "between 0 and 1; got 1.5"),
     ((X5, Y5), {"validation_split": 0.9}, ValueError, "=0.9 of 5 samples leaves 0 to train with and 5"),
     ((X5, Y5), {"validation_split": 0.5, "validation_data": (X5, Y5)}, ValueError, "not both"),
@@ -581,6 +609,53 @@ def test_bad_arguments_of_fit(args, kwargs, error, text):
 def test_bad_arguments_of_evaluate_and_predict(call, error, text):
     with pytest.raises(error, match=text):
         call(trainer())
+
+
+PIXELS = np.arange(20, dtype=np.uint8).reshape(5, 4)
+
+
+@pytest.mark.parametrize(("x", "model", "error", "text"), [
+    (PIXELS, network(), RuntimeError, r"^linear 4.8: .*got uint8 and float32.*The inputs are uint8, the model's "
+     r"parameters float32: .* for pixels x.astype\('float32'\) / 255"),
+    (PIXELS.tolist(), network(), RuntimeError, r"got int64 and float32.*tn.as_tensor\(x, dtype=tn.float32\)"),
+    (X5.double(), network(), RuntimeError, r"got float64 and float32.*The inputs are float64, .*x.to\(tn.float32\)"),
+    (X5.double()[:, :, None], nn.Conv1d(4, 3, 1), RuntimeError, "^Input type.*The inputs are float64"),
+    (PIXELS[:, :, None], nn.LSTM(1, 3), ValueError, "^RNN input dtype .*The inputs are uint8"),
+])  # fmt: skip
+@pytest.mark.parametrize("how", ["fit", "evaluate", "predict"])
+def test_inputs_of_another_dtype_than_the_model_are_told_what_to_become(x, model, error, text, how):
+    t = trainer(model)
+    args, kwargs = ((x,), {}) if how == "predict" else ((x, Y5), {"verbose": False} if how == "fit" else {})
+    with pytest.raises(error, match=text) as caught:
+        getattr(t, how)(*args, **kwargs)
+    assert caught.type is error
+
+
+def test_what_takes_whole_numbers_is_not_told_to_take_floats():
+    words = nn.Sequential(nn.Embedding(30, 4), nn.Flatten(), nn.Linear(16, 3))
+    fit(trainer(words), PIXELS.astype(np.int64), Y5)
+    with pytest.raises(RuntimeError) as caught:
+        fit(trainer(words), PIXELS, Y5)
+    assert str(caught.value).endswith("got uint8 instead: use input.long()")
+
+
+def test_an_error_of_the_loss_or_of_shapes_says_nothing_of_inputs():
+    words = nn.Sequential(nn.Embedding(30, 1), nn.Flatten(), nn.Linear(4, 1), nn.Sigmoid())
+    t = tn.Trainer(words, nn.BCELoss(), tn.optim.SGD(words.parameters()))
+    with pytest.raises(RuntimeError, match="binary_cross_entropy: Found dtype int64 but expected float32") as caught:
+        fit(t, PIXELS.astype(np.int64), Y5[:, None])
+    assert "inputs" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="linear") as caught:
+        fit(trainer(nn.Linear(3, 3)), X5, Y5)
+    assert "inputs" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1_score"])
+def test_scores_of_two_classes_say_how_they_are_had_of_more(name):
+    with pytest.raises(ValueError, match=r"Target is multiclass .*metrics={'f1': lambda t, p: tn.metrics.f1_score\("):
+        fit(trainer(metrics=[name]), *data())
+    mean = {"f1": lambda t, p: tn.metrics.f1_score(t, p, average="macro")}
+    assert 0 < fit(trainer(metrics=mean), *data()).history["f1"][0] < 1
 
 
 def test_results_that_no_metric_and_no_prediction_can_be_made_of():

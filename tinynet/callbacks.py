@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tinynet.checkpoint import save
 from tinynet.files import whole_file
-from tinynet.kinds import check_kind
+from tinynet.kinds import check_kind, count, positive
 
 Logs = dict[str, float]
 
@@ -65,6 +66,24 @@ class Callback:
             if hasattr(Callback, str(name)) or callable(getattr(self, str(name), None)) or name == "trainer":
                 raise ValueError(f"the state of {type(self).__name__} cannot have a {name!r}")
         self.__dict__.update(state)
+
+
+Callbacks = Sequence[Callback] | Callback | None
+
+
+def listed(given: Callbacks) -> list[Callback]:
+    """Several callbacks, one, or none (None), as a list."""
+    callbacks = [] if given is None else [*given] if isinstance(given, Iterable) else [given]
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be tn.Callback objects, got {callback!r}")
+    return callbacks
+
+
+def _check_folder(path: str, folder: str) -> None:
+    """FileNotFoundError now, and not only when there is something to save."""
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}: make it first", path)
 
 
 class LambdaCallback(Callback):
@@ -128,8 +147,8 @@ class _Watcher(Callback):
 class EarlyStopping(_Watcher):
     """Stop when the monitored quantity has not been better than its best, by more than min_delta, for `patience` epochs
     (0 is as 1). mode: whether "min" or "max" is better; "auto" knows it of losses, errors and
-    the metrics of `tn.metrics`. restore_best_weights: leave the model as it was after its best epoch. ValueError if
-    the quantity is not there.
+    the metrics of `tn.metrics`. restore_best_weights: leave the model as it was after its best epoch. ValueError for a
+    patience below 0, and if the quantity is not there.
 
     >>> stop = tn.EarlyStopping("val_accuracy", patience=3, restore_best_weights=True)
     >>> stop.mode
@@ -139,7 +158,7 @@ class EarlyStopping(_Watcher):
     def __init__(self, monitor: str = "val_loss", *, patience: int = 0, min_delta: float = 0.0, mode: str = "auto",
                  restore_best_weights: bool = False) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best_weights = patience, restore_best_weights
+        self.patience, self.restore_best_weights = count("patience", patience), restore_best_weights
 
     def _forget(self) -> None:
         super()._forget()
@@ -187,17 +206,20 @@ class ModelCheckpoint(_Watcher):
     def __init__(self, filepath: str | os.PathLike[str], monitor: str = "val_loss", *, save_best_only: bool = False,
                  save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch") -> None:
         super().__init__(monitor, mode if save_best_only else "min")
-        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
-            raise ValueError(f"save_freq must be 'epoch' or a number of batches, got {save_freq!r}")
+        if save_freq != "epoch":
+            save_freq = positive("save_freq, if not 'epoch',", save_freq)
         if save_best_only and save_freq != "epoch":
             raise ValueError("save_best_only looks at whole epochs: leave save_freq='epoch'")
         self.filepath, self.save_best_only = os.fspath(filepath), save_best_only
         self.save_weights_only, self.save_freq = save_weights_only, save_freq
 
     def on_train_begin(self) -> None:
-        """ValueError if the quantity, or one in the name, will not be there."""
+        """ValueError if the quantity, or one in the name, will not be there; FileNotFoundError if the folder is not."""
         if self.save_best_only:
             super().on_train_begin()
+        folder = os.path.dirname(self.filepath)
+        if "{" not in folder:  # else it is known, and may be made, only later
+            _check_folder(self.filepath, folder)
         if self.save_freq == "epoch":
             self._name(0, dict.fromkeys(self.trainer.quantities, 0.0))
 
@@ -239,6 +261,10 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",") -> None:
         self.filename, self.separator = os.fspath(filename), separator
+
+    def on_train_begin(self) -> None:
+        """FileNotFoundError if the folder is not there."""
+        _check_folder(self.filename, os.path.dirname(self.filename))
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Write the table."""

@@ -44,6 +44,18 @@ def count(where: str, value: Any) -> int:
     return int(value)
 
 
+def positive(where: str, value: Any) -> int:
+    """The value, a whole number from 1 on. ValueError if it is none.
+
+    >>> from tinynet.kinds import positive
+    >>> positive("epochs", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{where} must be a whole number above 0, got {value!r}")
+    return int(value)
+
+
 def check_kind(where: str, value: Any, here: Any) -> None:
     """TypeError, KeyError or ValueError unless the value is of the kind of what is `here`: a number (but nan) for a
     number; a tensor of the same shape for a tensor; a list whose parts are as here's first; a dict that has at least

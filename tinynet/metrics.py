@@ -142,8 +142,10 @@ def _counts(y_true: Any, y_pred: Any, labels: Any, pos_label: Any,
     classes = present if labels is None else to_numpy(labels).ravel()
     if average == "binary":
         if len(present) > 2:
-            raise ValueError(f"Target is multiclass (labels {present.tolist()}) but average='binary'. Please "
-                             "choose another average setting, one of 'micro', 'macro', 'weighted' or None")
+            raise ValueError(f"Target is multiclass (labels {present.tolist()}) but average='binary', which is of two "
+                             "classes. Please choose another average setting, one of 'micro', 'macro', 'weighted' or "
+                             "None; in a tn.Trainer as a function of one's own, such as "
+                             "metrics={'f1': lambda t, p: tn.metrics.f1_score(t, p, average='macro')}")
         if len(present) == 2 and pos_label not in present:
             raise ValueError(
                 f"pos_label={pos_label} is not a valid label. It should be one of {present.tolist()}")

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.autograd.graph import reach
+from tinynet.autograd.graph import Node, reach
 from tinynet.autograd.modes import detect_anomaly
 from tinynet.dtypes import Array
 from tinynet.errors import MissingZeroGrad, TrainingWarning
 from tinynet.metrics import to_numpy
 from tinynet.nn import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, RMSNorm
+from tinynet.ops.loss import cross_entropy_, label_loss
 from tinynet.tally import kind
 from tinynet.tensor import Tensor
 
@@ -115,20 +116,32 @@ def check_inputs(model: Any, inputs: Sequence[Any]) -> None:
                       "Divide pixels by 255; from other columns subtract the mean and divide by the standard deviation")
 
 
-def check_output(loss: Any, output: Any) -> None:
-    """Does the model give what the loss takes?"""
+def check_output(loss: Any, output: Any, value: Tensor) -> None:
+    """Does the model give what the loss, which is `value`, takes?"""
     if not isinstance(output, Tensor) or not output.numel():
         return
-    a, of = to_numpy(output), kind(loss)
-    if of == "cross_entropy" and _probabilities(a):
+    a, of = to_numpy(output), kind(loss) or _kind_of_op(output, value)
+    sigmoid = isinstance(output.grad_fn, Node) and output.grad_fn.op.name == "sigmoid"
+    if of == "cross_entropy" and sigmoid:
+        _warn(ProbabilitiesForScores, "the model ends with a sigmoid, but the cross-entropy takes scores and applies "
+              "the softmax itself: leave out the sigmoid, or use BCELoss if a sample can be of several classes at once")
+    elif of == "cross_entropy" and _probabilities(a):
         _warn(ProbabilitiesForScores, "the model's outputs are probabilities, but the cross-entropy takes scores and "
               "applies the softmax itself: leave out the softmax at the end of the model")
     elif of == "nll" and (a > 0).any():
         _warn(ProbabilitiesForScores, "NLLLoss takes log-probabilities, which are never above 0, but the model's "
               f"outputs reach {a.max():.4g}: end the model with log_softmax, or use CrossEntropyLoss on its scores")
-    elif of == "bce_with_logits" and "Sigmoid" in repr(output.grad_fn):
+    elif of == "bce_with_logits" and sigmoid:
         _warn(ProbabilitiesForScores, "the model ends with a sigmoid, but BCEWithLogitsLoss takes scores and applies "
               "the sigmoid itself: leave it out, or use BCELoss")
+
+
+def _kind_of_op(output: Tensor, value: Tensor) -> str:
+    """What a loss of one's own does with the output itself, as `kind` would say it."""
+    if not output.requires_grad:  # then it has no place to be found by
+        return ""
+    ops = [node.op for node in reach([value.place]) if isinstance(node, Node) and output.place in node.inputs]
+    return "cross_entropy" if label_loss in ops or cross_entropy_ in ops else ""
 
 
 def _probabilities(a: Array) -> bool:
@@ -144,7 +157,26 @@ def check_progress(losses: Sequence[float]) -> None:
               "sigmoids), does the loss depend on the parameters at all (detach(), .data, no_grad())?")
 
 
-# ---- where a nan comes from
+# ---- where an error comes from
+@contextmanager
+def telling_dtypes(model: Any, batch: Sequence[Any]) -> Iterator[None]:
+    """An error of the model that names the dtypes of its parameters and of an input says what the inputs should be.
+    (What takes whole numbers, as an embedding, says so itself.) The batch is (inputs..., target)."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as problem:
+        dtype = next((p.dtype for p in model.parameters()), None)
+        of_model = getattr(problem, "_raised_in", [None])[0] is model  # as nn.hooks.locate() notes it
+        for x in batch[:-1] if of_model else ():
+            if isinstance(x, Tensor) and x.dtype != dtype and all(str(d) in str(problem) for d in (x.dtype, dtype)):
+                how = (f"x.to(tn.{dtype}), or the model {x.dtype}, model.to(tn.{x.dtype})" if x.dtype.kind == "f" else
+                       f"for pixels x.astype('{dtype}') / 255, for a list or tensor tn.as_tensor(x, dtype=tn.{dtype})")
+                problem.args = (f"{problem}. The inputs are {x.dtype}, the model's parameters {dtype}: make the inputs "
+                                f"{dtype}, {how}",)
+                break
+        raise
+
+
 def is_finite(loss: Tensor, optimizer: Any) -> bool:
     """Whether the loss and all gradients are. (A sum that is shows it of all its terms, and is quick; so it is looked
     at first, once for all of them: from a GPU one number comes.)"""
@@ -156,12 +188,21 @@ def is_finite(loss: Tensor, optimizer: Any) -> bool:
 
 
 def explain(model: Any, inputs: Sequence[Any], target: Any, loss: Callable[[Any, Any], Any]) -> str:
-    """Where the first nan or inf of a step comes from, found by running it again."""
-    given = {**{f"input {k}": x for k, x in enumerate(inputs)}, "the target": target}
-    for where, tensors in (("the batch", given.items()), ("the model", model.named_parameters())):
-        for name, t in tensors:
-            if isinstance(t, Tensor) and not _finite(t):
-                return f"{where} has it already: {name} at {np.argwhere(~np.isfinite(to_numpy(t)))[0].tolist()}"
+    """Where the first nan or inf of a step comes from, found by running it again, and what may help."""
+    for name, t in (*((f"input {k}", x) for k, x in enumerate(inputs)), ("the target", target)):
+        if place := _not_finite(t):
+            return (f"the data have nan or inf in them: {name}{place} of this batch (counted in it, not in the data, "
+                    "which may be shuffled). Look for them with np.isfinite(x).all(), and fill them in or leave those "
+                    "samples out")
+    return (f"{_origin(model, inputs, target, loss)}. The weights are those of the step before; if they are large, a "
+            "smaller learning rate or clip_norm=1.0 may help")
+
+
+def _origin(model: Any, inputs: Sequence[Any], target: Any, loss: Callable[[Any, Any], Any]) -> str:
+    """The parameter that is not finite, or the first op to make what is not of what is."""
+    for name, p in model.named_parameters():
+        if place := _not_finite(p):
+            return f"the model has it already: {name}{place}"
     with detect_anomaly(), _first_module(model) as module:
         try:  # with inputs that require grad, so that every op is recorded
             value = loss(model(*map(_tracked, inputs)), target)
@@ -183,6 +224,13 @@ def explain(model: Any, inputs: Sequence[Any], target: Any, loss: Callable[[Any,
 
 def _tracked(x: Any) -> Any:
     return x.detach().requires_grad_().clone() if isinstance(x, Tensor) and x.dtype.kind == "f" else x
+
+
+def _not_finite(t: Any) -> str:
+    """' at [2, 0]', where a tensor is first not finite; '' if it is everywhere."""
+    if not isinstance(t, Tensor) or _finite(t):
+        return ""
+    return f" at {np.argwhere(~np.isfinite(to_numpy(t)))[0].tolist()}"
 
 
 def _finite(t: Tensor) -> bool:

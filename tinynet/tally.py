@@ -18,6 +18,7 @@ from tinynet.nn import functional as F
 from tinynet.tensor import Tensor
 
 Metrics = dict[str, Callable[[Array, Array], Any]]
+OFFERED = [name for name in known.__all__ if name != "confusion_matrix"]  # which is not one number
 
 
 @dataclass
@@ -95,18 +96,17 @@ def _number(name: str, value: Any) -> float:
 
 def named(metrics: Any) -> Metrics:
     """The metrics by name, given as names of `tn.metrics`, as functions of (y_true, y_pred), or as a dict of these."""
-    if isinstance(metrics, str) or callable(metrics):
-        metrics = [metrics]
+    metrics = () if metrics is None else [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
     if isinstance(metrics, Mapping):
         items: Iterable[tuple[Any, Any]] = metrics.items()
     else:
         items = [(m if isinstance(m, str) else getattr(m, "__name__", None), m) for m in metrics]
     found: Metrics = {}
     for name, metric in items:
-        function = getattr(known, metric, None) if metric in known.__all__ else metric
+        function = getattr(known, metric, None) if metric in OFFERED else metric
         if not callable(function):
-            raise ValueError(f"there is no metric {metric!r}; tn.metrics has {', '.join(known.__all__)}, and any "
-                             "function of (y_true, y_pred) is one")
+            raise ValueError(f"there is no metric {metric!r} that gives one number; tn.metrics has "
+                             f"{', '.join(OFFERED)}, and any function of (y_true, y_pred) is one")
         if not isinstance(name, str):
             raise TypeError(f"a metric without a name: {metric!r}; write metrics={{name: function}}")
         if name == "loss" or name.startswith("val_") or name in found:

@@ -4,21 +4,21 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from reprlib import repr as brief
 from typing import Any
 
 from tinynet import mistakes
 from tinynet.autograd.modes import no_grad
-from tinynet.callbacks import Callback, ModelCheckpoint
+from tinynet.callbacks import Callbacks, ModelCheckpoint, listed
 from tinynet.checkpoint import load, save
 from tinynet.data._progress import EpochBar
 from tinynet.device import device as Device
 from tinynet.dtypes import DType, get_default_dtype
 from tinynet.feed import batches, is_array, samples, streams, training_batches
 from tinynet.interrupts import Interrupts
-from tinynet.kinds import check_kind, count
+from tinynet.kinds import check_kind, count, positive
 from tinynet.nn import CrossEntropyLoss, Module, NLLLoss
 from tinynet.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinynet.ops import as_tensor, cat
@@ -43,8 +43,8 @@ class Trainer:
     (y_true, y_pred), or a dict of them; they get labels where the target is labels, and all of an epoch at once.
     scheduler: a learning-rate schedule, which makes its step after each "epoch" or "batch" (scheduler_each);
     ReduceLROnPlateau is fed `monitor`: by default val_loss, or loss if nothing is held out. clip_norm, clip_value: clip
-    the gradients. class_weights: a weight for each class (a list, a tensor or a dict) for the loss in training, not in
-    evaluation. device: where to train.
+    the gradients. callbacks: one `tn.Callback` or several. class_weights: a weight for each class (a list, a tensor or
+    a dict) for the loss in training, not in evaluation. device: where to train.
 
     fit() puts the model into training mode; a module inside that is in eval mode stays in it. `tn.mistakes` lists what
     it warns of.
@@ -66,7 +66,7 @@ class Trainer:
     _streams: list[Generator]
 
     def __init__(self, model: Module, loss: Any, optimizer: Optimizer, metrics: Any = (), scheduler: Any = None,
-                 callbacks: Sequence[Callback] = (), device: str | Device | None = None, *,
+                 callbacks: Callbacks = (), device: str | Device | None = None, *,
                  scheduler_each: str = "epoch", monitor: str | None = None, clip_norm: float | None = None,
                  clip_value: float | None = None, class_weights: Any = None) -> None:
         _check_parts(model, loss, optimizer, scheduler, scheduler_each)
@@ -79,12 +79,12 @@ class Trainer:
         self.training_loss = loss if class_weights is None else self._weighted(loss, class_weights)
         self.scheduler, self.scheduler_each, self.monitor = scheduler, scheduler_each, monitor
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self._given = _callbacks(callbacks)
+        self._given = listed(callbacks)
         self._begin([], None, None)
 
     # ---- training
     def fit(self, x: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32, shuffle: bool = True,
-            validation_data: Any = None, validation_split: float = 0.0, callbacks: Sequence[Callback] = (),
+            validation_data: Any = None, validation_split: float = 0.0, callbacks: Callbacks = (),
             resume_from: str | os.PathLike[str] | None = None, verbose: bool = True) -> History:
         """Train until `epochs` epochs are done; returns the History.
 
@@ -102,7 +102,7 @@ class Trainer:
         `trainer.history` holds the epochs done. RuntimeError at the first loss or gradient that is nan or inf, which
         says where it comes from; the weights are then those of the last good step.
         """
-        _check_counts(epochs=epochs, batch_size=batch_size)
+        epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
         train, held_out = training_batches(x, y, validation_data, validation_split, batch_size, shuffle, self._dtype())
         self._begin(callbacks, train, held_out)
         if resume_from is not None:
@@ -116,7 +116,8 @@ class Trainer:
                 name, done = f"epoch {self.epoch + 1}/{epochs}", self._tally.samples
                 with EpochBar(name, samples(train), done, not verbose) as bar:
                     for batch in self._batches(train):
-                        self._step(batch)
+                        with mistakes.telling_dtypes(self.model, batch):
+                            self._step(batch)
                         bar.advance(self._tally.samples, self._tally.logs)
                     logs = self._tally.logs()
                     if held_out is not None:
@@ -162,11 +163,15 @@ class Trainer:
         """The batches after those that are done. Their order was drawn when the epoch began: so it is again."""
         now = self._states()
         self._restore(self._epoch_began)
-        todo = iter(train)
+        todo, seen = iter(train), 0
+        saved = f"the training was saved after {self.batch:,} batches of epoch {self.epoch + 1}"
         for done in range(self.batch):
-            if next(todo, None) is None:
-                raise ValueError(f"the training was saved after {self.batch:,} batches of epoch {self.epoch + 1}, but "
-                                 f"the data have {done:,}: give the same data and batch_size as then")
+            if (batch := next(todo, None)) is None:
+                raise ValueError(f"{saved}, but the data have {done:,}: give the same data and batch_size as then")
+            seen += _count(*self._unpack(batch))
+        if seen != self._tally.samples:
+            raise ValueError(f"{saved}, which had {self._tally.samples:,} samples, but here they have {seen:,}: give "
+                             "the same data and batch_size as then")
         self._restore(now)
         return todo
 
@@ -174,7 +179,7 @@ class Trainer:
         """Warn of the mistakes that a first batch shows; stop at a loss or gradient that is nan or inf."""
         if self._first:
             mistakes.check_inputs(self.model, inputs)
-            mistakes.check_output(self.loss, output)
+            mistakes.check_output(self.loss, output, loss)
             self._first = False
         if mistakes.is_finite(loss, self.optimizer):
             return
@@ -183,8 +188,7 @@ class Trainer:
         why = mistakes.explain(self.model, inputs, target, self.training_loss)
         self.optimizer.zero_grad()
         what = "a gradient is not finite" if loss.isfinite() else f"the loss is {loss.item()}"
-        raise RuntimeError(f"in epoch {self.epoch + 1}, batch {self.batch + 1}, {what}: {why}. The weights are those "
-                           "of the step before; if they are large, a smaller learning rate or clip_norm=1.0 may help")
+        raise RuntimeError(f"in epoch {self.epoch + 1}, batch {self.batch + 1}, {what}: {why}")
 
     def _clip(self) -> None:
         """Clip the gradients, if so asked."""
@@ -215,15 +219,15 @@ class Trainer:
     # ---- using the model
     def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 32) -> dict[str, float]:
         """The loss and the metrics on data given as to fit(), by name; the model is in eval mode meanwhile."""
-        _check_counts(batch_size=batch_size)
-        return self._evaluate(batches(x, y, batch_size, False, self._dtype()))
+        return self._evaluate(batches(x, y, positive("batch_size", batch_size), False, self._dtype()))
 
     def _evaluate(self, loader: Any) -> dict[str, float]:
         tally = Tally(self.loss, self.metrics)
         with _eval_mode(self.model), no_grad():
             for batch in loader:
                 inputs, target = self._unpack(batch)
-                output = self.model(*inputs)
+                with mistakes.telling_dtypes(self.model, batch):
+                    output = self.model(*inputs)
                 tally.add(self.loss(output, target).item(), _count(inputs, target), output, target)
                 self._interrupts.check()
         if not tally.samples:
@@ -233,13 +237,13 @@ class Trainer:
     def predict(self, x: Any, *, batch_size: int = 32) -> Tensor:
         """The model's outputs for tensors or arrays (a tuple: several inputs), or for a data set or loader, of which
         the targets are left out; the model is in eval mode meanwhile."""
-        _check_counts(batch_size=batch_size)
-        outputs = []
+        batch_size, outputs = positive("batch_size", batch_size), []
         with _eval_mode(self.model), no_grad():
             for batch in batches(x, None, batch_size, False, self._dtype(), targets=False):
                 parts = list(batch) if isinstance(batch, (tuple, list)) else [batch]
                 inputs = parts if is_array(x) or len(parts) == 1 else parts[:-1]
-                outputs.append(self.model(*map(self._to_device, inputs)))
+                with mistakes.telling_dtypes(self.model, (*inputs, None)):
+                    outputs.append(self.model(*map(self._to_device, inputs)))
         if not outputs:
             raise ValueError("there is nothing to predict: the data are empty, or a generator that was read before")
         if not all(isinstance(output, Tensor) for output in outputs):
@@ -339,9 +343,9 @@ class Trainer:
             stream.set_state(state)
 
     # ---- setting up
-    def _begin(self, callbacks: Sequence[Callback], train: Any, held_out: Any) -> None:
+    def _begin(self, callbacks: Callbacks, train: Any, held_out: Any) -> None:
         """Before the first step of a new training."""
-        self.callbacks = [*self._given, *_callbacks(callbacks)]
+        self.callbacks = [*self._given, *listed(callbacks)]
         self.callbacks.sort(key=lambda callback: isinstance(callback, ModelCheckpoint))  # last: they save all states
         for callback in self.callbacks:
             callback.trainer = self
@@ -411,19 +415,6 @@ def _count(inputs: list[Any], target: Any) -> int:
     """How many samples a batch has."""
     t = target if isinstance(target, Tensor) else inputs[0]
     return len(t) if t.ndim else 1
-
-
-def _callbacks(given: Any) -> list[Callback]:
-    for callback in given:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must be tn.Callback objects, got {callback!r}")
-    return list(given)
-
-
-def _check_counts(**counts: Any) -> None:
-    for name, n in counts.items():
-        if not isinstance(n, int) or n < 1:
-            raise ValueError(f"{name} must be a whole number above 0, got {n!r}")
 
 
 def _check_parts(model: Any, loss: Any, optimizer: Any, scheduler: Any, scheduler_each: str) -> None:
