@@ -122,9 +122,9 @@ def test_a_side_that_fails_later_is_reported_and_the_others_go_on(monkeypatch):
 
 
 def test_what_is_not_there(capsys, monkeypatch):
-    assert main(["bench", "tiny", "--sides", "torch,flame"]) == 1
+    assert main(["bench", "tiny", "--sides", "torch,flame"]) == 2
     assert "no side called flame; choose from tinynet, torch" in capsys.readouterr().err
-    assert main(["bench", "nosuchcase"]) == 1
+    assert main(["bench", "nosuchcase"]) == 2
     assert "no case called nosuchcase; choose from networks" in capsys.readouterr().err
     monkeypatch.setattr(bench, "CASES", Path("/nowhere"))
     assert main(["bench"]) == 1
@@ -168,7 +168,7 @@ def test_without_a_gpu(capsys, monkeypatch):
     monkeypatch.setattr(bench, "obstacle", lambda: Obstacle("no driver", "get one"))
     assert main(["bench", "mlp", "--device", "cuda"]) == 1
     assert capsys.readouterr().err == "tinynet: error: there is no GPU to measure: no driver (get one)\n"
-    assert main(["bench", "mlp", "--device", "cuda", "--sides", "torch-fast"]) == 1
+    assert main(["bench", "mlp", "--device", "cuda", "--sides", "torch-fast"]) == 2
     assert "choose from tinynet, tinynet-graph, tinynet-tf32, torch, torch-graph" in capsys.readouterr().err
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 
 import tinynet as tn
@@ -31,6 +32,8 @@ def test_what_is_found():
     facts = found.facts
     assert facts["versions"]["numpy"] == np.__version__
     assert facts["versions"]["python"].split(".")[:2] == [str(n) for n in sys.version_info[:2]]
+    assert {"pandas", "pillow", "scikit-learn", "matplotlib", "torch"} <= facts["versions"].keys()
+    assert facts["versions"]["pillow"] == PIL.__version__
     assert facts["processor"]["threads of the kernels"] == tn.get_num_threads()
     assert facts["processor"]["threads of BLAS"] >= 1 and facts["processor"]["BLAS"]
     assert facts["data sets"]["digits"].endswith("files")

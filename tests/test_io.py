@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,22 @@ def test_a_file_that_is_damaged_or_foreign(damage):
     Path("weights.bin").write_bytes(damage(whole()))
     with pytest.raises(ValueError, match=r"^weights\.bin is not a safetensors file, or is damaged or cut off: \w"):
         tn.io.load_safetensors("weights.bin")
+
+
+@pytest.mark.parametrize("load", [tn.load, tn.io.load_safetensors])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_numpys_own_files_are_not_called_pickles(load, write):
+    write("n.npz", weight=np.ones(2))
+    with pytest.raises(ValueError, match=r"it is NumPy's \.npz: np\.load reads it.*tn\.data\.unpack") as caught:
+        load("n.npz")
+    assert "pickle" not in str(caught.value)
+
+
+def test_pytorchs_own_files_are_called_pickles():
+    with zipfile.ZipFile("model.pt", "w") as archive:
+        archive.writestr("model/data.pkl", b"")
+    with pytest.raises(ValueError, match=r"it looks like a pickle, as torch\.save writes it"):
+        tn.load("model.pt")
 
 
 @given(st.data())

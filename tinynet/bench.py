@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.errors import UnknownName
 from tinynet.files import whole_file
 from tinynet.nvidia.library import obstacle
 
@@ -332,7 +333,7 @@ def run(names: Sequence[str], sides: Sequence[str] | None, threads: int, rounds:
     on_gpu, known = device == "cuda", ON_GPU if device == "cuda" else SIDES
     sides = sides or (ON_GPU[:7] if on_gpu else SIDES[:3])
     if unknown := [side for side in sides if side not in known]:
-        raise ValueError(f"no side called {', '.join(unknown)}; choose from {', '.join(known)}")
+        raise UnknownName(f"no side called {', '.join(unknown)}; choose from {', '.join(known)}")
     if on_gpu and (missing := obstacle()):
         raise RuntimeError(f"there is no GPU to measure: {missing.what} ({missing.command})")
     module, table = cases(), gpu_markdown if on_gpu else markdown
@@ -341,7 +342,7 @@ def run(names: Sequence[str], sides: Sequence[str] | None, threads: int, rounds:
               "all": module.EVERYTHING + module.ON_GPU * on_gpu}
     chosen = [case for name in names or ["networks"] for case in groups.get(name, (name,))]
     if unknown := [case for case in chosen if case not in groups["all"]]:
-        raise ValueError(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *groups['all']])}")
+        raise UnknownName(f"no case called {', '.join(unknown)}; choose from {', '.join([*groups, *groups['all']])}")
     report: dict[str, Any] = {"machine": machine(threads) | (card() if on_gpu else {}), "sides": list(sides),
                               "roofline": roofline_of_gpu() if on_gpu else roofline(), "sizes": module.SIZES,
                               "rows": []}

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinynet import recipes
 from tinynet.data.datasets import SHIPPED, SOURCES
+from tinynet.errors import UnknownName
 from tinynet.recipes.frame import about, dest, writable
 from tinynet.recipes.report import as_json, as_text
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (RuntimeError, OSError, ValueError, ImportError, MemoryError) as e:
         print(f"tinynet: error: {e or type(e).__name__}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(e, UnknownName) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
                      "tinynet data fetch mnist", "tinynet data fetch cifar10 --data ~/cifar")
     notebooks = _group(commands, "lessons", "ACTION", "list the lessons, open one, begin one anew",
                        "tinynet lessons list", "tinynet lessons open 1")
-    _command(notebooks, "list", _lessons, "say which lessons there are", "tinynet lessons list")
+    contents = _command(notebooks, "list", _lessons, "say which lessons there are",
+                        "tinynet lessons list", "tinynet lessons list --json")
+    contents.add_argument("--json", action="store_true", help="print it as JSON")
     work = _command(notebooks, "open", _lessons, "copy a lesson into this folder and open it; yours is kept",
                     "tinynet lessons open 1")
     work.add_argument("--force", action="store_true", help="begin anew; the one that is here is kept as .bak")
@@ -167,7 +170,8 @@ def _packing_options(packing: argparse.ArgumentParser) -> None:
                          help="the columns to predict it from (default: all others); words become 0s and 1s")
     packing.add_argument("--missing", choices=("error", "drop", "nan"), default="error",
                          help="what to do about empty cells (default: %(default)s)")
-    packing.add_argument("--delimiter", default=",", metavar="SIGN", help="what separates cells (default: %(default)s)")
+    packing.add_argument("--delimiter", type=lambda text: text.replace(r"\t", "\t"), default=",", metavar="SIGN",
+                         help=r"what separates cells, \t for tabs (default: %(default)s)")
     packing.add_argument("--encoding", default="utf-8", help="how letters are written (default: %(default)s)")
 
 
@@ -270,7 +274,7 @@ def _lessons(args: argparse.Namespace) -> int:
     from tinynet.learn import shelf
 
     if "number" not in args:
-        return shelf.show()
+        return shelf.show(args.json)
     return shelf.open_(args.number, args.force, not args.no_browser) if "force" in args else shelf.reset(args.number)
 
 

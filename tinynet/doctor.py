@@ -23,8 +23,8 @@ from tinynet.ops import randint, randn
 from tinynet.ops.sampling import get_rng_state, set_rng_state
 from tinynet.text import size
 
-PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "tqdm", "threadpoolctl", "safetensors", "tbb", "onnx",
-            "onnxruntime", "torch")
+PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "tqdm", "threadpoolctl", "safetensors", "tbb", "pillow", "pandas",
+            "scikit-learn", "onnx", "onnxruntime", "torch")
 READING = 0.4  # seconds for each of the two readings of speed
 SIDE = 1024  # of the matrices
 NONE = "not installed"

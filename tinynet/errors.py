@@ -12,6 +12,15 @@ def check_tensor(op: str, value: Any, argument: str = "input") -> None:
         raise TypeError(f"{op}(): argument '{argument}' must be Tensor, not {type(value).__name__}")
 
 
+class UnknownName(ValueError):
+    """A name that nothing has, among those that a command takes: its exit status is that of wrong usage.
+
+    >>> from tinynet.errors import UnknownName
+    >>> issubclass(UnknownName, ValueError)
+    True
+    """
+
+
 class TrainingWarning(UserWarning):
     """What the warnings of mistakes in a training have in common.
 

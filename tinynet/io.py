@@ -76,7 +76,7 @@ def read_safetensors(path: str | os.PathLike[str],
             metadata = file.metadata() or {}
     except SafetensorError as problem:
         raise ValueError(f"{path} is not a safetensors file, or is damaged or cut off: {problem}"
-                         f"{_pickled(path)}") from None
+                         f"{_foreign(path)}") from None
     if place is not None:
         tensors = {name: tensor.to(place) for name, tensor in tensors.items()}
     twins = {name: tensors[twin] for name, twin in metadata.items() if name not in tensors and twin in tensors}
@@ -91,11 +91,15 @@ def _read(file: Any, name: str) -> Tensor:
         raise SafetensorError(f"tensor {name!r}: {problem}") from None
 
 
-def _pickled(path: Path) -> str:
-    """What to say of a file that looks like PyTorch's own format."""
+def _foreign(path: Path) -> str:
+    """What to say of a file that looks like NumPy's format, or PyTorch's own."""
     with open(path, "rb") as file:
-        if file.read(2) not in (b"PK", b"\x80\x02", b"\x80\x04"):
-            return ""
+        head = file.read(1024)
+    first = head[30:30 + int.from_bytes(head[26:28], "little")]  # if it is a zip: the name of its first member
+    if head.startswith(b"PK") and first.endswith(b".npy"):
+        return "; it is NumPy's .npz: np.load reads it, or tn.data.unpack, if tn.data.pack wrote it"
+    if head[:2] not in (b"PK", b"\x80\x02", b"\x80\x04"):
+        return ""
     return ("; it looks like a pickle, as torch.save writes it. Unpickling can run any code, so tinynet never does: "
             "where the file was written, save with safetensors.torch.save_file")
 

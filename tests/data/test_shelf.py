@@ -54,6 +54,14 @@ def test_verify_for_machines(capsys, tmp_path):
     assert row["state"] == "CORRUPT" and "is corrupt or truncated: its 4 bytes" in row["problem"]
 
 
+def test_a_set_of_which_nothing_is_there_is_not_in_order(capsys):
+    assert {row["state"] for row in told(capsys, "verify", "cifar10", status=1)} == {"missing"}
+    assert main(["data", "verify", "cifar10"]) == 1
+    assert capsys.readouterr().err == (
+        "tinynet: error: nothing of cifar10 is here: `tinynet data fetch cifar10` downloads it\n")
+    assert main(["data", "verify"]) == 0, "of all sets, those that are here are"
+
+
 def test_fetch_says_where_the_files_are(capsys, tmp_path, monkeypatch):
     assert told(capsys, "fetch", "digits") == {"name": "digits", "files": [str(FILES / "digits.npz")]}
     source = dataclasses.replace(datasets.SOURCES["tiny_shakespeare"], md5={
@@ -95,6 +103,12 @@ def test_a_table_is_packed(capsys):
     assert capsys.readouterr().out.startswith("3 rows, 2 features\n")
 
 
+def test_a_tab_can_be_written_as_the_hint_does(capsys, tmp_path):
+    (tmp_path / "tabs.csv").write_text("a\tb\n1\t2\n")
+    assert main(["data", "pack", "tabs.csv", "--target", "b", "--delimiter", r"\t"]) == 0
+    assert capsys.readouterr().out.startswith("1 rows, 1 features to predict 'b'\n")
+
+
 def test_a_packed_file_is_verified(capsys, tmp_path):
     main(["data", "pack", "photos", "--size", "3"])
     capsys.readouterr()
@@ -112,15 +126,24 @@ def test_a_packed_file_is_verified(capsys, tmp_path):
     (["pack", "absent"], "No such file or directory: 'absent'"),
     (["pack", "photos"], "different sizes cannot be stacked: "),
     (["pack", "cache", "--size", "3"], "cache has no images in folders of their own"),
-    (["pack", "flats.csv"], "flats.csv, line 3: size is missing"),
+    (["pack", "flats.csv"], "flats.csv, line 3: size is missing (as is something in 1 of 3 rows); --missing drop "
+     "leaves such rows out, --missing nan keeps them"),
+    (["pack", "semicolons.csv", "--target", "b"], "is it separated by ';'? Then say --delimiter ';'"),
+    (["pack", "tabs.csv", "--target", "b"], r"is it separated by '\t'? Then say --delimiter '\t'"),
+    (["pack", "latin.csv"], "if the file is in another one, say so: --encoding latin-1"),
+    (["pack", "numbered.csv"], "has no name: give it one, or choose others with --features A,B"),
     (["pack", "flats.csv", "--target", "rant"], "no column 'rant' (did you mean 'rent'?)"),
     (["pack", "flats.csv", "--delimiter", "::"], "delimiter must be one character"),
     (["pack", "flats.csv", "--missing", "drop", "--out", "no/such.npz"], "could not write the file"),
 ])
 def test_errors_are_told_and_nothing_is_written(capsys, tmp_path, args, text):
     (tmp_path / "cache").mkdir()
+    (tmp_path / "semicolons.csv").write_text("a;b\n1;2\n")
+    (tmp_path / "tabs.csv").write_text("a\tb\n1\t2\n")
+    (tmp_path / "latin.csv").write_bytes("a,b\n1,ü\n".encode("latin-1"))
+    (tmp_path / "numbered.csv").write_text(",b\n1,2\n")
     before = sorted(tmp_path.rglob("*"))
-    assert main(["data", *args]) == 1
+    assert main(["data", *args]) == (2 if args == ["verify", "imagenet"] else 1)
     out, err = capsys.readouterr()
     assert out == "" and text in err and sorted(tmp_path.rglob("*")) == before
 

@@ -205,6 +205,7 @@ def test_what_is_wrong_is_told(contents, options, text):
     (lambda: read_csv(written(b"\x1f\x8b nonsense", "x.csv.gz")), ValueError, "x.csv.gz is no whole gzip file"),
     (lambda: read_csv(written(gzip.compress(b"a\n1\n")[:-4], "x.csv.gz")), ValueError, "x.csv.gz is no whole gzip"),
     (lambda: read_csv(written(FLATS), "rent", features="size"), TypeError, "features must be a list of names, got 's"),
+    (lambda: read_csv(written(FLATS), "rent", one_hot="lift"), TypeError, "one_hot must be a list of names, got 'l"),
     (lambda: Table([[1, 2]]), TypeError, r"mapping from names to columns.*got list.*read_csv\(path\)"),
     (lambda: Table({}), ValueError, "the table is empty: it has 0 columns"),
     (lambda: Table({"a": []}), ValueError, "the table is empty: it has 1 columns and no rows"),

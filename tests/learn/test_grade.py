@@ -198,6 +198,15 @@ def test_the_list(capsys):
     assert " 1  Slopes, and how to walk downhill (45 minutes)" in capsys.readouterr().out
 
 
+def test_the_list_for_machines(capsys):
+    assert cli.main(["lessons", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["number"] for row in rows] == [lesson.number for lesson in shelf.lessons()]
+    assert rows[0].keys() == {"number", "title", "goal", "time", "path"}
+    assert (rows[0]["title"], rows[0]["time"]) == ("Slopes, and how to walk downhill", "45 minutes")
+    assert rows[0]["path"].endswith("01_slopes.ipynb")
+
+
 def test_open_never_overwrites_and_reset_keeps(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shelf, "find_spec", lambda name: None)  # as where JupyterLab is not installed
@@ -233,7 +242,7 @@ class Done:
 
 @pytest.mark.parametrize(("number", "words"), [("99", "there is no lesson 99; there are 1, ")])
 def test_no_such_lesson(capsys, number, words):
-    assert cli.main(["lessons", "open", number]) == 1
+    assert cli.main(["lessons", "open", number]) == cli.main(["lessons", "reset", number]) == 2
     assert words in capsys.readouterr().err
 
 

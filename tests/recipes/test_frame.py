@@ -308,6 +308,44 @@ def test_a_device_that_is_none(capsys, command, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("flat")
+def test_ctrl_c_keeps_only_what_can_be_evaluated(capsys, monkeypatch, tmp_path):
+    """Nothing before a training has begun, and no model that is not, or not yet, the recipe's network."""
+    def stop(*_): raise KeyboardInterrupt
+
+    class Stop(tn.Callback):
+        on_epoch_end = stop
+
+    def other(run, train_set, test_set):
+        model = tn.nn.Sequential(tn.nn.Flatten(), tn.nn.Linear(64, 10, bias=False))
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+        tn.Trainer(model, tn.nn.CrossEntropyLoss(), optimizer).fit(train_set, callbacks=[*run.callbacks, Stop()])
+
+    for train in (stop, other):
+        monkeypatch.setattr(digits_cnn, "RECIPE", replace(digits_cnn.RECIPE, train=train))
+        assert cli.main(["train", "digits-cnn", "--output", str(tmp_path)]) == 130
+        assert not [*tmp_path.glob("*.ckpt")] and "kept" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("flat")
+def test_ctrl_c_while_it_is_measured_keeps_the_model(capsys, monkeypatch, tmp_path):
+    def stop(*_): raise KeyboardInterrupt
+
+    monkeypatch.setattr(digits_cnn, "RECIPE", replace(digits_cnn.RECIPE, measure=stop))
+    assert cli.main(["train", "digits-cnn", "--output", str(tmp_path)]) == 130
+    assert tn.load(tmp_path / "digits-cnn-interrupted.ckpt")["metrics"] == {}
+    assert "digits-cnn-interrupted.ckpt` measures it\ntinynet: interrupted\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("flat")
+def test_the_line_of_a_loss_that_is_nan_is_the_recipes(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(digits_cnn, "RECIPE", replace(digits_cnn.RECIPE, network=lambda run: tn.nn.Sequential(
+        tn.nn.Flatten(), tn.nn.Linear(64, 10), tn.nn.Linear(10, 10))))
+    assert cli.main(["train", "digits-cnn", "--lr=1e30", "--output", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"digits_cnn\.py:\d+: history = trainer\.fit\(", err), err
+
+
+@pytest.mark.usefixtures("flat")
 def test_a_disk_that_is_full_leaves_the_old_model(capsys, monkeypatch, tmp_path):
     (tmp_path / "digits-cnn.ckpt").write_bytes(b"the last one")
 

@@ -35,6 +35,17 @@ def test_the_score_lies_between_one_and_ten(p):
     assert 1 - 1e-9 <= gan_digits.score(p / p.sum(1, keepdims=True)) <= 10 + 1e-9
 
 
+def test_ctrl_c_keeps_the_pair(capsys, monkeypatch, tmp_path, short):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gan_digits, "score", stop)  # after the first epoch
+    assert cli.main(["train", "gan-digits", "--output", str(tmp_path)]) == 130
+    assert "gan-digits-interrupted.ckpt` measures it\n" in capsys.readouterr().err
+    kept = tn.load(tmp_path / "gan-digits-interrupted.ckpt")["model"]
+    assert kept.keys() == gan_digits.Pair().state_dict().keys()
+
+
 def test_each_network_is_taught_by_an_optimizer_of_its_own(monkeypatch, short):
     """The discriminator's step leaves the generator as it is, and the other way round."""
     pair, step, changed = gan_digits.Pair(), tn.optim.Adam.step, []

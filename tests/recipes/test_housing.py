@@ -122,15 +122,22 @@ def test_a_small_network_learns_what_no_line_can(capsys, tmp_path):
     ("a,y\n1,2\n", ["--csv=x.csv"], "say which column of x.csv is to be predicted: --target, with one of a, y"),
     ("a,price\n1,2\n", ["--csv=x.csv", "--target=prize"], "no column 'prize' (did you mean 'price'?)"),
     ("a,y\n1,u\n2,v\n", ["--csv=x.csv", "--target=y"], "y is a column of words (u, v, ...)"),
-    ("a,y\n1,2\n2,3\n", ["--csv=x.csv", "--target=y"], "there are 2 rows: it takes 5, of which one tests"),
+    ("a,y\n1,2\n2,3\n", ["--csv=x.csv", "--target=y"], "there are 2 rows: it takes 10, of which every fifth"),
+    ("a,y\n" + "1,2\n" * 9, ["--csv=x.csv", "--target=y"], "9 rows: it takes 10, of which every fifth tests"),
     ("a,y\n1,2\n88O,3\n", ["--csv=x.csv", "--target=y"], "x.csv, line 3: a is '88O', expected a number"),
-    ("a,y\n1,2\n1,\n", ["--csv=x.csv", "--target=y"], "x.csv, line 3: y, the target, is missing"),
+    ("a,y\n1,2\n1,\n", ["--csv=x.csv", "--target=y"], "x.csv, line 3: y, the target, is missing (in 1 of 2 rows); "
+     "take such rows out of the file\n"),
+    ("a;y\n1;2\n", ["--csv=x.csv", "--target=y"], "is it separated by ';'? Then write it with commas\n"),
+    ("a,y\n1,\xff\n", ["--csv=x.csv", "--target=y"], "if the file is in another one, save it as UTF-8\n"),
+    (",y\n1,2\n", ["--csv=x.csv", "--target=y"], "give it one, or take it out of the file (pandas writes"),
+    ("a,y\n" + "".join(f"w{k},{k}\n" for k in range(1001)), ["--csv=x.csv", "--target=y"],
+     "it names the rows. Take it out of the file\n"),
     ("", ["--csv=x.csv", "--target=y"], "x.csv is empty"),
     ("", ["--csv=absent.csv", "--target=y"], "No such file or directory: 'absent.csv'"),
 ])  # fmt: skip
 def test_a_table_that_will_not_do(capsys, tmp_path, monkeypatch, contents, args, text):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.csv").write_text(contents)
+    (tmp_path / "x.csv").write_text(contents, encoding="latin-1")
     assert cli.main(["train", "housing", *args]) == 1
     out, err = capsys.readouterr()
     assert out == "" and text in err and [path.name for path in tmp_path.iterdir()] == ["x.csv"]

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 import tinynet as tn
-from tinynet.viz import plot_graph
+from tinynet.viz import Svg, plot_graph
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -189,6 +189,8 @@ def deep():
     (lambda: plot_graph(1.0), TypeError, "'loss' must be a Tensor, not float"),
     (lambda: plot_graph(tn.ones(2)), RuntimeError, "does not require grad"),
     (lambda: plot_graph(deep()), ValueError, "has 401 ops and leaves, more than the 300"),
+    (lambda: plot_graph(tn.ones(1, requires_grad=True), path="a.png"), ValueError, r"an SVG, .* as a\.svg, got a\.png"),
+    (lambda: Svg("<svg/>").save("a.pdf"), ValueError, r"as a\.svg, got a\.pdf"),
     (lambda: plot_graph(tn.ones(1, requires_grad=True), params={"w": 1}), TypeError, r"params\['w'\] is of type int"),
 ])
 def test_bad_input(call, error, message):

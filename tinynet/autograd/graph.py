@@ -19,17 +19,22 @@ from tinynet.device import backend
 
 Place = Any  # Leaf | Node | Pick
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_RECIPES = os.path.join(_PACKAGE, "recipes", "")
 
 
 def user_line() -> str:
-    """The innermost line outside this package: what the user wrote."""
+    """The innermost line outside this package, or in a recipe: what the user wrote, or runs as it is."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return "?"
     file, number = frame.f_code.co_filename, frame.f_lineno
     return f"{file}:{number}: {linecache.getline(file, number).strip()}"
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_PACKAGE) and not file.startswith(_RECIPES)
 
 
 class Leaf:

@@ -8,7 +8,8 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,28 @@ MISSING = frozenset(("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None
 LARGE = 4_000_000  # characters: from here on importing pandas is made up for by its speed
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SUGGESTED = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+# Errors give hints in the words of read_csv(). What a command says instead: its options ...
+OPTIONS = {r"(missing|encoding)='(\S+?)'": r"--\1 \2", r"delimiter=": "--delimiter ",
+           r"features=\[\.\.\.\]": "--features A,B"}
+# ... or, where it has none of these, what to do with the file
+EDITS = {r"missing='drop' leaves such rows out": "take such rows out of the file",
+         r"Then say delimiter='.+?'": "Then write it with commas", r"say so: encoding='.+?'": "save it as UTF-8",
+         r"Leave it out with features=\[\.\.\.\]": "Take it out of the file",
+         r"choose others with features=\[\.\.\.\]": "take it out of the file"}
+
+
+@contextmanager
+def hints_as(words: Mapping[str, str]) -> Iterator[None]:
+    """A block whose ValueErrors give their hints in other words."""
+    try:
+        yield
+    except ValueError as problem:
+        text = str(problem)
+        for pattern, other in words.items():
+            text = re.sub(pattern, other, text)
+        raise ValueError(text) from problem
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tinynet.data.csvfile import OPTIONS, hints_as
 from tinynet.data.datasets import SHIPPED, SOURCES, Images
 from tinynet.data.download import md5_of
 from tinynet.data.folder import ImageFolder
@@ -14,6 +15,7 @@ from tinynet.data.packed import pack, unpack
 from tinynet.data.preprocessing import listed
 from tinynet.data.sources import Folder, Shipped, Source
 from tinynet.data.table import Table, read_csv
+from tinynet.errors import UnknownName
 from tinynet.text import size
 
 NAMES = tuple(dict.fromkeys((*SHIPPED, *SOURCES)))
@@ -47,21 +49,26 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def verify(name: str | None, folder: Folder, as_json: bool) -> int:
-    """Check the files that are there, or a packed one; returns the exit status, 1 if something is corrupt."""
+    """Check the files that are there, or a packed one; returns the exit status, 1 if something is corrupt, or nothing
+    is there of the set that was named."""
     rows = []
     if name is None or name in NAMES:
         for source, path in ((data, path) for _, data in _chosen(name, folder) for path in data.places(folder)):
             rows.append({"path": str(path), **_checked(path, source.check)})
     elif not Path(name).exists():
-        raise FileNotFoundError(f"{name} is neither a file nor a data set; there are {', '.join(NAMES)}")
+        raise UnknownName(f"{name} is neither a file nor a data set; there are {', '.join(NAMES)}")
     else:
         rows.append({"path": name, **_checked(Path(name), unpack)})
-    corrupt = any(row["state"] == "CORRUPT" for row in rows)
+    problem = None
+    if any(row["state"] == "CORRUPT" for row in rows):
+        problem = "delete what is corrupt and fetch it again" if name is None or name in NAMES else rows[0]["problem"]
+    elif name is not None and all(row["state"] == "missing" for row in rows):
+        problem = f"nothing of {name} is here: `tinynet data fetch {name}` downloads it"
     status = _told(as_json, rows, lambda: [f"{row['state']:8} {row['path']}" for row in rows])
-    if corrupt:
-        print("tinynet: error: delete what is corrupt and fetch it again" if name is None or name in NAMES else
-              f"tinynet: error: {rows[0]['problem']}", file=sys.stderr)
-    return 1 if corrupt else status
+    if problem is not None:
+        print(f"tinynet: error: {problem}", file=sys.stderr)
+        return 1
+    return status
 
 
 def _checked(path: Path, check: Callable[[Path], Any]) -> dict[str, str]:
@@ -88,7 +95,8 @@ def pack_up(source: Path, out: Path | None, image_size: tuple[int, int] | None, 
         data: Any = ImageFolder(source, size=image_size, mode="L" if grey else "RGB")
         source = source.resolve()  # . has no name
     else:
-        data = read_csv(source, one_hot=True, **table)
+        with hints_as(OPTIONS):
+            data = read_csv(source, one_hot=True, **table)
     out = out or Path(f"{source.name.removesuffix('.gz').removesuffix('.csv')}.npz")
     pack(data, out)
     packed = unpack(out)  # as it will be read

@@ -42,6 +42,9 @@ class Table(TensorDataset):
         sheet = columns if isinstance(columns, Sheet) else _sheet(columns)
         if missing not in ("error", "drop", "nan"):
             raise ValueError(f"missing must be 'error', 'drop' or 'nan', got {missing!r}")
+        for argument, names in (("features", features), ("one_hot", one_hot)):
+            if isinstance(names, str):
+                raise TypeError(f"{argument} must be a list of names, got {names!r}")
         chosen = _chosen(sheet, target, features)
         words = {name for name in chosen if _is_words(sheet, name)} if one_hot is True else set(one_hot or ())
         _check_known(sheet, sorted(words, key=str), "one_hot")
@@ -147,8 +150,6 @@ def _chosen(sheet: Sheet, target: str | None, features: Sequence[str] | None) ->
     """The columns to predict from; ValueError if one is not there."""
     if target is not None:
         _check_known(sheet, [target], "target")
-    if isinstance(features, str):
-        raise TypeError(f"features must be a list of names, got {features!r}")
     chosen = [name for name in sheet.columns if name != target] if features is None else list(features)
     _check_known(sheet, chosen, "features")
     twice = next((name for name in chosen if chosen.count(name) > 1), None)

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from tinynet.errors import UnknownName
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -41,16 +43,19 @@ def _described(path: Path) -> Lesson:
 
 
 def one(number: int) -> Lesson:
-    """The lesson of that number; ValueError if there is none."""
+    """The lesson of that number; UnknownName if there is none."""
     there = lessons()
     for lesson in there:
         if lesson.number == number:
             return lesson
-    raise ValueError(f"there is no lesson {number}; there are {', '.join(str(k.number) for k in there)}")
+    raise UnknownName(f"there is no lesson {number}; there are {', '.join(str(k.number) for k in there)}")
 
 
-def show() -> int:
+def show(as_json: bool) -> int:
     """Print the list."""
+    if as_json:
+        print(json.dumps([lesson._asdict() | {"path": str(lesson.path)} for lesson in lessons()], indent=2))
+        return 0
     for lesson in lessons():
         print(f"{lesson.number:>2}  {lesson.title} ({lesson.time})\n    {lesson.goal}")
     return 0

@@ -18,7 +18,8 @@ characters). It defines, in the order in which they are read:
 - The data set is named (`Recipe(source="mnist")`: one of tn.data.datasets, looked for in `run.data`), or data() says in
   `run.source` where its data come from.
 - train() calls `run.network()`, gives the Trainer `device=run.device` and fit() `callbacks=run.callbacks`, which take
-  the time and write the table of the epochs. Figures of the epochs that the History has become the curves.
+  the time, note the model, which Ctrl-C then keeps (who writes the loop himself sets `run.trained`), and write the
+  table of the epochs. Figures of the epochs that the History has become the curves.
 - What network() must know of the data (the classes, a vocabulary), data() puts into `run.options`. The checkpoint keeps
   these, and `tinynet evaluate` calls data(), network() and measure() again, with the options as they were then and with
   `run.evaluating` True. Only what tn.save takes may be among them; and data() must not draw what it drew before by

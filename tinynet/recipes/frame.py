@@ -88,6 +88,7 @@ class Run:
     files: list[Path] = field(default_factory=list)
     seconds: float = 0.0  # of training
     seconds_per_sample: float | None = None  # of prediction
+    trained: Any = None  # the model, once its training has begun: what Ctrl-C keeps
 
     @classmethod
     def of(cls, name: str, **settings: Any) -> Run:
@@ -180,25 +181,40 @@ class Run:
 
     # ---- what it leaves behind
     def save(self, model: Any, history: tn.History, figures: Mapping[str, float]) -> None:
-        """Write the checkpoint that `tinynet evaluate` reads, and the curves."""
-        settings = {key: getattr(self, key) for key in ("epochs", "batch_size", "lr", "seed", "data", "options")}
-        if self.data is not None:
-            settings["data"] = whole_path(self.data)
-        tn.save({FORMAT: self.name, "tinynet": tn.__version__, "settings": settings, "metrics": dict(figures),
-                 "model": model.state_dict()}, self.file("ckpt"))
+        """Write the checkpoint and the curves."""
+        self._write(model, figures)
         if history.epoch:
             self.picture("", curves(history.history))
 
+    def keep(self) -> None:
+        """After Ctrl-C: write what was trained so far beside the checkpoint of an earlier run, if there is something,
+        and it is the recipe's network (halfway some are still another, as one that is pruned)."""
+        model = self.trained
+        if self.output is None or model is None or model.state_dict().keys() != self.network().state_dict().keys():
+            return
+        path = self._write(model, {}, "interrupted")
+        self.say(f"what was trained so far is kept: `tinynet evaluate {path}` measures it")
+
+    def _write(self, model: Any, figures: Mapping[str, float], name: str = "") -> Path:
+        """Write the checkpoint that `tinynet evaluate` reads."""
+        settings = {key: getattr(self, key) for key in ("epochs", "batch_size", "lr", "seed", "data", "options")}
+        if self.data is not None:
+            settings["data"] = whole_path(self.data)
+        path = self.file("ckpt", name)
+        tn.save({FORMAT: self.name, "tinynet": tn.__version__, "settings": settings, "metrics": dict(figures),
+                 "model": model.state_dict()}, path)
+        return path
+
 
 class _Stopwatch(tn.Callback):
-    """Adds up the time of the epochs."""
+    """Adds up the time of the epochs, and notes the model."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.began = run, 0.0
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Start."""
-        self.began = time.perf_counter()
+        self.began, self.run.trained = time.perf_counter(), self.model
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Stop."""
@@ -217,8 +233,12 @@ def cook(run: Run) -> tuple[Any, tn.History, dict[str, Any]]:
         tn.device(run.device)  # an error now, not after the data are read
         tn.manual_seed(run.seed)
         train_set, test_set = run.load()
-        model, history = run.recipe.train(run, train_set, test_set)
-        figures = run.recipe.measure(run, model, test_set)
+        try:
+            model, history = run.recipe.train(run, train_set, test_set)
+            figures = run.recipe.measure(run, model, test_set)
+        except KeyboardInterrupt:
+            run.keep()
+            raise
         if run.output is not None:
             run.save(model, history, figures)
     return model, history, report(run, model, figures, train_set, test_set)

@@ -79,7 +79,7 @@ def train(run: Run, train_set: Any, test_set: Any) -> tuple[Any, tn.History]:
     optimizer_g = tn.optim.Adam(generator.parameters(), lr=run.lr, betas=(0.5, 0.999))
     optimizer_d = tn.optim.Adam(discriminator.parameters(), lr=run.lr / 2, betas=(0.5, 0.999))
     judge = read_by(run)
-    began = time.perf_counter()
+    began, run.trained = time.perf_counter(), model
     for epoch in range(run.epochs):
         losses = []
         model.train()

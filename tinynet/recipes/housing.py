@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
+from tinynet.data.csvfile import EDITS, hints_as
 from tinynet.kinds import check_kind
 from tinynet.metrics import to_numpy
 from tinynet.recipes import Recipe, Run, regression
@@ -23,8 +24,8 @@ def data(run: Run) -> tuple[Any, Any]:
     table = read(run)
     order = tn.randperm(len(table), generator=tn.Generator().manual_seed(run.seed))
     tested, trained = order[:len(table) // 5], order[len(table) // 5:]
-    if not len(tested):
-        raise ValueError(f"there are {len(table)} rows: it takes 5, of which one tests")
+    if len(tested) < 2:
+        raise ValueError(f"there are {len(table)} rows: it takes 10, of which every fifth tests, as R² needs two")
     x, y = table.tensors
     scaler = tn.data.StandardScaler()
     run.options["features"] = len(table.features)
@@ -44,7 +45,8 @@ def read(run: Run) -> tn.data.Table:
     csv, target = run.data or run.options["csv"], run.options["target"]
     if csv is None:
         return tn.data.datasets.housing()
-    table = tn.data.read_csv(csv, target, one_hot=True, missing="nan")
+    with hints_as(EDITS):
+        table = tn.data.read_csv(csv, target, one_hot=True, missing="nan")
     if target is None:
         names = ", ".join(dict.fromkeys(name.partition("=")[0] for name in table.features))
         raise ValueError(f"say which column of {csv} is to be predicted: --target, with one of {names}")

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,14 @@ class Svg(str):
         return f"<Svg of {len(self):,} characters; save(path) writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file.
+        """Write it to a file. ValueError if that has the suffix of another format.
 
         >>> tn.viz.Svg("<svg/>").save("empty.svg")
         """
+        wanted = Path(path)
+        if wanted.suffix.lower() not in ("", ".svg"):
+            raise ValueError("the picture is an SVG, which any browser shows: save it as "
+                             f"{wanted.with_suffix('.svg')}, got {wanted}")
         with whole_file(path) as file:
             file.write(self.encode())
 
@@ -67,7 +72,8 @@ def plot_graph(loss: Tensor, params: Any = None, path: str | os.PathLike[str] | 
     and is not kept, as an input that is only added, is a box of its own: "constant". Written to `path` too, if given.
 
     Leaves are called as in `params` (a module, or a mapping from names to tensors), or else as the variables that hold
-    them where plot_graph() is called. ValueError for graphs of more boxes than can be read.
+    them where plot_graph() is called. ValueError for graphs of more boxes than can be read, and for a path of another
+    format.
 
     >>> model, x = tn.nn.Linear(3, 1), tn.ones(2, 3)
     >>> loss = model(x).square().mean()
