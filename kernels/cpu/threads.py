@@ -104,7 +104,7 @@ def _loads(name: str) -> bool:
         else:
             # Between loops OpenMP's threads would spin for long, in the way of all others. But to wake one that sleeps
             # takes as long as a small kernel: so they spin about as long as Python needs between two. Read as it loads.
-            os.environ.setdefault(spin, "10000")
+            os.environ.setdefault(spin, "30000")
         importlib.import_module(f"numba.np.ufunc.{name}pool")
     except (ImportError, OSError):
         return False
