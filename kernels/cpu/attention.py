@@ -26,6 +26,7 @@ from .threads import scratch, workers_for
 from .vector import BYTES, at, lanes, load, splat, store, store_some, where
 
 BLOCK = 64  # queries; a multiple of what a register holds
+HALF = BLOCK // 2
 Shape = tuple[int, ...]
 
 
@@ -65,7 +66,7 @@ def attend(worker, workers, q: Matrices, k: Matrices, v: Matrices, mask: Matrice
         count, of_query = min(BLOCK, s.queries - first), head * s.queries + first
         seen = min(s.keys, first + count) if s.causal else s.keys
         scores(at(q.memory, q.starts[head] + first * q.down), q.down, at(k.memory, k.starts[head]), at(k.rows, 0),
-               s.features, count, seen, scale, packed, ones, probs, rows)
+               s.features, count, first, seen, s.causal, scale, packed, ones, probs, rows)
         if masked:
             add_mask(at(mask.memory, mask.starts[head] + first), mask.down, probs, count, seen)
         if s.causal:
@@ -75,8 +76,8 @@ def attend(worker, workers, q: Matrices, k: Matrices, v: Matrices, mask: Matrice
             store_some(tops, of_query + c, top, count - c)
             store_some(sums, of_query + c, total, count - c)
         result = at(out.memory, out.starts[head] + first * out.down)
-        product(count, s.width, seen, probs, ones, rows, at(v.memory, v.starts[head]), 1, v.down, result,
-                at(out.rows, 0), FROM_ZERO, probs)
+        mix(count, s.width, first, seen, s.causal, probs, ones, rows, at(v.memory, v.starts[head]), v.down, result,
+            out.down, at(out.rows, 0))
         for c in range(count):
             multiply_by(result, c * out.down, s.width, 1 / sums[of_query + c])
 
@@ -98,12 +99,14 @@ def attend_back(worker, workers, g: Matrices, q: Matrices, k: Matrices, v: Matri
             seen = min(s.keys, first + count) if s.causal else s.keys
             queries = at(q.memory, q.starts[head] + first * q.down)
             of_out = at(g.memory, g.starts[head] + first * g.down)
-            scores(queries, q.down, keys, at(k.rows, 0), s.features, count, seen, scale, packed, ones, probs, rows)
+            scores(queries, q.down, keys, at(k.rows, 0), s.features, count, first, seen, s.causal, scale, packed, ones,
+                   probs, rows)
             if masked:
                 add_mask(at(mask.memory, mask.starts[head] + first), mask.down, probs, count, seen)
             if s.causal:
                 hide(probs, first, seen)
-            scores(of_out, g.down, values, at(v.rows, 0), s.width, count, seen, 1, packed, ones, slopes, rows)
+            scores(of_out, g.down, values, at(v.rows, 0), s.width, count, first, seen, s.causal, 1, packed, ones,
+                   slopes, rows)
             for c in range(0, count, size):
                 top, total = load_some(tops, of_query + c, count - c), load_some(sums, of_query + c, count - c)
                 gradients(probs, slopes, c, min(seen, first + c + size) if s.causal else seen, seen, top, total)
@@ -111,22 +114,45 @@ def attend_back(worker, workers, g: Matrices, q: Matrices, k: Matrices, v: Matri
                 for key in range(seen):
                     add(slopes, key * BLOCK, at(ds.memory, ds.starts[head] + key * ds.down + first), 0, count)
             multiply_by(slopes, 0, seen * BLOCK, scale)
-            product(count, s.features, seen, slopes, ones, rows, keys, 1, k.down,
-                    at(dq.memory, dq.starts[head] + first * dq.down), at(dq.rows, 0), FROM_ZERO, probs)
-            product(seen, s.features, count, slopes, rows, ones, queries, 1, q.down,
-                    of_keys, at(dk.rows, 0), FROM_C, probs)
-            product(seen, s.width, count, probs, rows, ones, of_out, 1, g.down,
-                    of_values, at(dv.rows, 0), FROM_C, probs)
+            mix(count, s.features, first, seen, s.causal, slopes, ones, rows, keys, k.down,
+                at(dq.memory, dq.starts[head] + first * dq.down), dq.down, at(dq.rows, 0))
+            add_mixed(count, s.features, first, seen, s.causal, slopes, ones, rows, queries, q.down,
+                      of_keys, dk.down, at(dk.rows, 0))
+            add_mixed(count, s.width, first, seen, s.causal, probs, ones, rows, of_out, g.down,
+                      of_values, dv.down, at(dv.rows, 0))
 
 
 @jit
-def scores(q, q_down, k, k_rows, features, count, seen, scale, packed, ones, out, rows):
-    """out[key · BLOCK + c] = scale Σ q[c] k[key], for a block of queries q."""
+def scores(q, q_down, k, k_rows, features, count, first, seen, causal, scale, packed, ones, out, rows):
+    """out[key · BLOCK + c] = scale Σ q[c] k[key], for a block of queries q from number `first` on. causal: not where no
+    query of a panel sees the key."""
     wide = 2 * lanes(out)
     pack_panels(q, 0, 1, q_down, features, 0, count, packed)
     if scale != 1:
         multiply_by(packed, 0, (count + wide - 1) // wide * wide * features, scale)
-    product(seen, count, features, k, k_rows, ones, packed, features, wide, out, rows, FROM_ZERO, out)
+    for c in range(0, count, wide):
+        some = min(wide, count - c)
+        product(min(seen, first + c + some) if causal else seen, some, features, k, k_rows, ones,
+                at(packed, c * features), features, wide, at(out, c), rows, FROM_ZERO, out)
+
+
+@jit
+def mix(count, width, first, seen, causal, p, ones, rows, v, v_down, out, down, places):
+    """out[c] = Σ p[key, c] v[key] over the keys: those that half a block of queries sees."""
+    for c in range(0, count, HALF):
+        some = min(HALF, count - c)
+        product(some, width, min(seen, first + c + some) if causal else seen, at(p, c), ones, rows, v, 1, v_down,
+                at(out, c * down), places, FROM_ZERO, p)
+
+
+@jit
+def add_mixed(count, width, first, seen, causal, p, ones, rows, q, q_down, out, down, places):
+    """out[key] += Σ p[key, c] q[c] over a block of queries; only the second half of it sees the block's last keys."""
+    early = min(seen, first + HALF) if causal and count > HALF else seen
+    product(early, width, count, p, rows, ones, q, 1, q_down, out, places, FROM_C, p)
+    if early < seen:
+        product(seen - early, width, count - HALF, at(p, early * BLOCK + HALF), rows, ones, at(q, HALF * q_down), 1,
+                q_down, at(out, early * down), places, FROM_C, p)
 
 
 @jit

@@ -24,10 +24,15 @@ def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
     flags, ordered = x.flags, x
     if not flags.c_contiguous:
         ordered = x.T if x.ndim < 3 else x.transpose(sorted(range(x.ndim), key=[-s for s in x.strides].__getitem__))
-    if not (flags.writeable and flags.aligned and ordered.flags.c_contiguous):
+    if not (flags.writeable and flags.aligned and (ordered is x or ordered.flags.c_contiguous)):
         x = ordered = np.array(x, order="C")
-    size = x.itemsize
-    return ordered.reshape(-1), tuple([s // size for s in x.strides])
+    return ordered.reshape(-1), in_numbers(x.strides, x.itemsize)
+
+
+@functools.lru_cache(4096)
+def in_numbers(strides: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Strides, which NumPy counts in bytes."""
+    return tuple(s // itemsize for s in strides)
 
 
 def ravel(x: Any) -> Any:

@@ -6,6 +6,7 @@ parameters together: laid end to end, each takes an equal stretch, wherever it b
 """
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from itertools import accumulate
@@ -39,12 +40,19 @@ def data_of(typing, identity, like):
 
 def identities(*lists: Arrays) -> Any:
     """The id() of each array: a row for each list. (Ten times as fast as to ask each array where its numbers are.)"""
-    return np.array([[*map(id, arrays)] for arrays in lists])
+    return np.array([id(a) for arrays in lists for a in arrays]).reshape(len(lists), -1)
 
 
-def ends(ws: Arrays) -> Any:
+@functools.lru_cache(256)
+def ends(*sizes: int) -> Any:
     """Where each parameter ends, laid end to end, after a 0."""
-    return np.array([*accumulate([w.size for w in ws], initial=0)])
+    return np.array([*accumulate(sizes, initial=0)])
+
+
+@functools.lru_cache(256)
+def constants(dtype: Any, *numbers: float) -> Any:
+    """Numbers that are the same at every step."""
+    return np.array(numbers, dtype)
 
 
 # ---- the updates. ids[j, k]: the array that list j has for parameter k; like: one of their dtype, the settings' too
@@ -78,13 +86,13 @@ def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, larges
          lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
          maximize: bool) -> None:
     """Adam's step."""
-    dtype, bounds = ws[0].dtype, ends(ws)
+    dtype, bounds = ws[0].dtype, ends(*[w.size for w in ws])
     rates = np.array([lr / (1 - beta1**t) for t in steps], dtype)
     roots = np.array([1 / math.sqrt(1 - beta2**t) for t in steps], dtype)
-    settings = np.array((1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
-                         1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1), dtype)
-    update_adam(workers_for(2 * bounds[-1]), identities(ws, gs, means, squares, largest or gs), bounds, rates, roots,
-                settings, bool(largest))
+    settings = constants(dtype, 1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
+                         1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1)
+    update_adam(workers_for(2 * int(bounds[-1])), identities(ws, gs, means, squares, largest or gs), bounds, rates,
+                roots, settings, bool(largest))
 
 
 @parallel
@@ -106,6 +114,6 @@ def sgd(xp: Any, ws: Arrays, gs: Arrays, buffers: Arrays, *, lr: float, momentum
     """The step of gradient descent."""
     number = ws[0].dtype.type
     settings = map(number, (lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1))
-    where = ends(ws)
-    update_sgd(workers_for(where[-1]), identities(ws, gs, buffers or gs), where, np.empty(0, number), *settings,
+    where = ends(*[w.size for w in ws])
+    update_sgd(workers_for(int(where[-1])), identities(ws, gs, buffers or gs), where, np.empty(0, number), *settings,
                bool(nesterov), bool(buffers))

@@ -144,7 +144,10 @@ def aligned(size: int, dtype: Any) -> Any:
 
 def scratch(workers: int, size: int, dtype: Any, use: str = "") -> Any:
     """`size` numbers for each worker, with any values: the Python thread's own, there again at its next such call."""
-    kept = _this_thread.__dict__.setdefault("scratch", {})
+    try:
+        kept = _this_thread.scratch
+    except AttributeError:
+        kept = _this_thread.scratch = {}
     size = -(-size // LINE) * LINE  # a worker never shares a line of the cache with another
     have = kept.get((use, dtype))
     if have is None or have.size < workers * size:

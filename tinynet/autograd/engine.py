@@ -192,7 +192,9 @@ def seed(outputs: Sequence[Variable], cotangents: Sequence[Any], create_graph: b
                 raise RuntimeError(f"grad can be implicitly created only for scalar outputs, not for shape "
                                    f"{list(y.array.shape)}: reduce it first (.sum(), .mean()) or pass a gradient of "
                                    f"that shape")
-            c = wrap(backend(y.array).ones(y.array.shape, y.array.dtype))
+            shape, dtype = y.array.shape, y.array.dtype
+            c = wrap(np.array(1, dtype).reshape(shape) if type(y.array) is ndarray else
+                     backend(y.array).ones(shape, dtype))
         elif not isinstance(c, Variable):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(c).__name__}")
         elif c.array.shape != y.array.shape:

@@ -9,12 +9,14 @@ import numpy as np
 from tinynet import kernels, late
 from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.device import backend
-from tinynet.dtypes import name
+from tinynet.dtypes import int64, name, uint8
 from tinynet.ops._primitive import primitive
 from tinynet.ops.activation import log_softmax_
 from tinynet.ops.discrete import where
 from tinynet.ops.elementwise import cast
 from tinynet.ops.index import take_along
+
+_UNSIGNED = np.dtype("uint64")
 
 
 # ---- softmax cross-entropy: of scores (N, C, …) and the shares q (N, C, …) that the loss gives each class
@@ -207,7 +209,8 @@ def _check_weight(weight: Any, classes: int) -> None:
 
 
 def _label_shape(input: Any) -> tuple[int, ...]:
-    return (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
+    shape = input.shape
+    return shape[:1] + shape[2:] if len(shape) > 1 else ()
 
 
 def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, bool]:
@@ -224,7 +227,7 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     if shape != wanted:
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(shape)}): the "
                            f"labels must have shape {wanted}")
-    if target.dtype not in (np.int64, np.uint8):
+    if target.dtype is not int64 and target.dtype not in (int64, uint8):
         raise RuntimeError(f"expected scalar type Long or Byte for labels but got {name(target.dtype)}: use "
                            f"target.long() (probabilities would have the input's shape, {input.shape})")
     if weight is not None and weight.dtype != input.dtype:
@@ -233,8 +236,10 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     if weight is not None and weight.requires_grad:
         raise RuntimeError("the loss of labels is not differentiable with respect to argument 'weight': use "
                            "weight.detach()")
-    labels = raw(target).astype("int64", copy=False).reshape(shape)
-    if type(labels) is np.ndarray and labels.size and labels.view("uint64").max() < input.shape[1]:
+    labels = raw(target)
+    if labels.dtype is not int64 or labels.shape != shape:
+        labels = labels.astype(int64, copy=False).reshape(shape)
+    if type(labels) is np.ndarray and labels.size and labels.view(_UNSIGNED).max() < input.shape[1]:
         return labels, input, not 0 <= ignore_index < input.shape[1]  # nearly always: as unsigned, -1 is very large
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
     if late.found(wrong, IndexError, "Target is out of bounds: a label is no class of input's, nor ignore_index"):
