@@ -4,7 +4,7 @@ A block's scores are one product, with a row for each key: so a register holds t
 key, and the largest score of each query, the exponentials and their sum take no more than adding up rows. Another
 product mixes the values. Backward the scores are computed again, rather than kept: of each query only its largest score
 and the sum are (Dao et al., 2022). They give the gradients of the scores, and these what the block adds to the
-gradients of queries, keys and values. Where attention is causal, keys after the block's last query are left out.
+gradients of queries, keys and values. Where attention is causal, half a block leaves out the keys after its last query.
 
 Queries, keys and values are read where they lie, with whatever is between them: mostly they are parts of one array.
 """
