@@ -25,6 +25,7 @@ class Call(NamedTuple):
 
 
 def call(*args: Any, **options: Any) -> Call:
+    """A call with these arguments and options."""
     return Call(args, options)
 
 
@@ -37,12 +38,15 @@ class Drawer:
 
     # ---- sizes and options
     def flag(self) -> bool:
+        """Yes or no."""
         return bool(self.pick(0, 1))
 
     def of(self, *choices: Any) -> Any:
+        """One of the choices."""
         return choices[self.pick(0, len(choices) - 1)]
 
     def shape(self, low: int = 0, high: int = 3, least: int = 1) -> tuple[int, ...]:
+        """Of low to high axes, each of `least` to 3 elements."""
         return tuple(self.pick(least, 3) for _ in range(self.pick(low, high)))
 
     def any_shape(self) -> tuple[int, ...]:
@@ -57,6 +61,7 @@ class Drawer:
         return (full, b) if self.flag() else (a, full)
 
     def dim(self, shape: Sequence[int]) -> int:
+        """The number of an axis, from the front or from the back."""
         return self.pick(-len(shape), len(shape) - 1) if shape else 0
 
     def dims(self, shape: Sequence[int]) -> Any:
@@ -65,16 +70,20 @@ class Drawer:
         return self.of(None, self.dim(shape), every[:self.pick(1, len(every))]) if shape else None
 
     def order(self, n: int) -> tuple[int, ...]:
+        """The numbers below n, in random order."""
         return tuple(int(k) for k in self.rng.permutation(n))
 
     # ---- values
     def between(self, low: float, high: float, *shape: int) -> Array:
+        """Evenly spread from low to high."""
         return np.asarray(self.rng.uniform(low, high, shape))
 
     def normal(self, *shape: int) -> Array:
+        """Normally distributed."""
         return np.asarray(self.rng.standard_normal(shape))
 
     def positive(self, *shape: int) -> Array:
+        """From 1/2 to 2."""
         return self.between(0.5, 2, *shape)
 
     def away(self, *shape: int) -> Array:
@@ -99,12 +108,15 @@ class Drawer:
         return both[:split].reshape(a), both[split:].reshape(b)
 
     def ints(self, high: int, *shape: int) -> Array:
+        """Whole numbers from 0 to high - 1."""
         return np.asarray(self.rng.integers(0, high, shape))
 
     def zeros_and_ones(self, *shape: int) -> Array:
+        """Zeros and ones, as integers."""
         return self.ints(2, *shape)
 
     def bools(self, *shape: int) -> Array:
+        """True and False."""
         return np.asarray(self.ints(2, *shape) > 0)
 
     def two(self, first: str = "normal", second: str = "normal") -> tuple[Array, Array]:
@@ -119,18 +131,22 @@ class Drawer:
 
 
 def unary(values: str, **options: Any) -> Callable[[Drawer], Call]:
+    """One argument, with values as the Drawer's method of that name draws them."""
     return lambda d: call(getattr(d, values)(*d.any_shape()), **options)
 
 
 def within(low: float, high: float) -> Callable[[Drawer], Call]:
+    """One argument, with values from low to high."""
     return lambda d: call(d.between(low, high, *d.any_shape()))
 
 
 def binary(first: str, second: str) -> Callable[[Drawer], Call]:
+    """Two arguments that broadcast, with values as two methods of the Drawer draw them."""
     return lambda d: call(*d.two(first, second))
 
 
 def clear_of_each_other(d: Drawer) -> Call:
+    """Two arguments that broadcast, of which no elements are near each other."""
     return call(*d.two_distinct())
 
 
@@ -140,6 +156,7 @@ def power(d: Drawer) -> Call:
 
 
 def where(d: Drawer) -> Call:
+    """A condition that broadcasts with the two that it chooses from, or has no axes."""
     a, b = d.two()
     return call(d.bools(*d.of((), b.shape, np.broadcast_shapes(a.shape, b.shape))), a, b)
 
@@ -179,6 +196,7 @@ def index(d: Drawer, repeats: bool = True) -> Any:
 
 
 def set_at(d: Drawer) -> Call:
+    """A 3 by 4 tensor, an index, and what to put there; or, for places named twice, to add there."""
     accumulate = d.flag()
     at = index(d, repeats=accumulate)
     shape = np.zeros((3, 4))[at].shape
@@ -187,11 +205,13 @@ def set_at(d: Drawer) -> Call:
 
 
 def add_at(d: Drawer) -> Call:
+    """An index of a 3 by 4 tensor, and what to add there to zeros."""
     at = index(d)
     return call(d.normal(*np.zeros((3, 4))[at].shape), index=at, shape=(3, 4))
 
 
 def put(d: Drawer) -> Call:
+    """A tensor, and the new values of a view of it, up to three views deep."""
     path: tuple[Any, ...] = ((PRIMITIVES["getitem"], {"index": (slice(1, 3),)}, None),
                              (PRIMITIVES["permute"], {"dims": (1, 0)}, None),
                              (PRIMITIVES["getitem"], {"index": (2,)}, None))[:d.pick(0, 3)]
@@ -207,31 +227,37 @@ def places(d: Drawer) -> tuple[tuple[int, ...], int, Array]:
 
 
 def take_along(d: Drawer) -> Call:
+    """A tensor, and an index along one of its dims."""
     shape, dim, at = places(d)
     return call(d.normal(*shape), at, dim=dim)
 
 
 def add_along(d: Drawer) -> Call:
+    """Values, and where along a dim they are added to zeros: several into one place, too."""
     shape, dim, at = places(d)
     at = at if d.flag() else np.zeros_like(at)  # several into one place
     return call(d.normal(*at.shape), at, dim=dim, shape=shape)
 
 
 def set_along(d: Drawer) -> Call:
+    """A tensor, values, and where along a dim they are put."""
     shape, dim, at = places(d)
     return call(d.normal(*shape), d.normal(*at.shape), at, dim=dim)
 
 
 def diagonal(d: Drawer) -> Call:
+    """A tensor of three axes, two of them, and which diagonal."""
     dim1, dim2 = d.order(3)[:2]
     return call(d.normal(2, 3, 4), offset=d.pick(-1, 2), dim1=dim1, dim2=dim2)
 
 
 def triangle(d: Drawer) -> Call:
+    """Matrices, and the diagonal at which the triangle ends."""
     return call(d.normal(*d.shape(2)), diagonal=d.pick(-1, 1))
 
 
 def add_diagonal(d: Drawer) -> Call:
+    """The diagonal of a tensor, to be laid into zeros of its shape."""
     (a,), options, _ = diagonal(d)
     return call(d.normal(*np.diagonal(a, options["offset"], options["dim1"], options["dim2"]).shape),
                 shape=a.shape, **options)
@@ -246,17 +272,20 @@ def joined(d: Drawer) -> Call:
 
 
 def stacked(d: Drawer) -> Call:
+    """Tensors of one shape, and where the new dim goes."""
     shape = d.shape()
     return call(*[d.normal(*shape) for _ in range(d.pick(1, 3))], dim=d.pick(-len(shape) - 1, len(shape)))
 
 
 def expanded(d: Drawer) -> Call:
+    """A tensor, and a shape to which it broadcasts."""
     shape = d.shape()
     small = tuple(n if d.flag() else 1 for n in shape)[d.pick(0, len(shape)):]
     return call(d.normal(*small), shape=shape)
 
 
 def matmul(d: Drawer) -> Call:
+    """Matrices, vectors and batches of both, whose sizes fit."""
     n, k, m = (d.pick(1, 3) for _ in range(3))
     a, b = d.of(((n, k), (k, m)), ((k,), (k,)), ((k,), (2, k, m)), ((2, n, k), (k,)), ((2, n, k), (k, m)),
                 ((2, 1, n, k), (3, k, m)))
@@ -264,12 +293,14 @@ def matmul(d: Drawer) -> Call:
 
 
 def contract(d: Drawer) -> Call:
+    """Products of two or three tensors, in einsum's letters."""
     spec = d.of("ij,jk->ik", "bij,jk,bk->bi", "i,j->ij", "ijk,ik->j", "ij,ij->", "ij,kl,jk->il")
     sizes = {letter: d.pick(1, 3) for letter in "bijkl"}
     return call(*[d.normal(*(sizes[c] for c in term)) for term in spec.split("->")[0].split(",")], spec=spec)
 
 
 def matrix(d: Drawer) -> Call:
+    """Square matrices with an inverse."""
     return call(d.matrix())
 
 
@@ -292,21 +323,25 @@ def singular_values(d: Drawer) -> Call:
 
 
 def topk(d: Drawer) -> Call:
+    """Numbers of which no two are near each other, and how many of them to take along a dim."""
     shape = d.shape(1)
     dim = d.dim(shape)
     return call(d.distinct(*shape), k=d.pick(1, shape[dim]), dim=dim, largest=d.flag())
 
 
 def rolled(d: Drawer) -> Call:
+    """A tensor, and how far to roll it, along a dim or laid end to end."""
     shape = d.shape(1)
     return call(d.normal(*shape), shifts=d.pick(-3, 3), dims=d.of(None, d.dim(shape)))
 
 
 def shaped(d: Drawer) -> Call:
+    """A tensor of 12 elements, and another shape for them."""
     return call(d.normal(2, 3, 2), shape=d.of((12,), (3, -1), (2, 2, 3), (1, 12, 1)))
 
 
 def recurrence(d: Drawer) -> Call:
+    """The factors and the summands of a recurrence along a dim."""
     shape = d.shape(1)
     return call(d.normal(*shape), d.normal(*shape), dim=d.pick(0, len(shape) - 1), reverse=d.flag())
 

@@ -18,6 +18,7 @@ def linear(d: Drawer) -> Call:
 
 
 def linear_weight_grad(d: Drawer) -> Call:
+    """The gradient of the outputs (…, out), and the inputs (…, in)."""
     lead = d.of((), (2,), (2, 3))
     return call(d.normal(*lead, d.pick(1, 3)), d.normal(*lead, d.pick(1, 3)))
 
@@ -36,6 +37,7 @@ def conv(d: Drawer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], 
 
 
 def conv2d(d: Drawer) -> Call:
+    """Images, filters, and a bias or none."""
     x, w, _, options = conv(d)
     return call(d.normal(*x), d.normal(*w), d.normal(w[0]) if d.flag() else None, **options)
 
@@ -59,6 +61,7 @@ def standardize(d: Drawer) -> Call:
 
 
 def unpool(d: Drawer) -> Call:
+    """The gradient of each 2 x 2 block, and its winner (4: none is positive); the image may be larger by a row."""
     blocks, odd = (d.pick(1, 2), d.pick(1, 3)), (d.pick(0, 1), d.pick(0, 1))
     shape = d.pick(1, 2), d.pick(1, 2), *blocks
     size = tuple(2 * n + k for n, k in zip(blocks, odd, strict=True))
@@ -66,27 +69,32 @@ def unpool(d: Drawer) -> Call:
 
 
 def pool_winners(d: Drawer) -> Call:
+    """The gradient of an image, and each block's winner."""
     (g, winner), options, _ = unpool(d)
     return call(d.normal(*g.shape[:2], *options["size"]), winner)
 
 
 def conv2d_input_grad(d: Drawer) -> Call:
+    """The gradient of the outputs, the filters, and the size of the images."""
     x, w, out, options = conv(d)
     return call(d.normal(*out), d.normal(*w), size=x[2:], **options)
 
 
 def conv2d_weight_grad(d: Drawer) -> Call:
+    """The images, the gradient of the outputs, and the size of the filters."""
     x, w, out, options = conv(d)
     return call(d.normal(*x), d.normal(*out), size=w[2:], **options)
 
 
 def im2col(d: Drawer) -> Call:
+    """Images, and the size of the windows."""
     x, w, _, options = conv(d)
     del options["groups"]
     return call(d.normal(*x), size=w[2:], **options)
 
 
 def col2im(d: Drawer) -> Call:
+    """The windows as columns, and the size of the images."""
     x, w, out, options = conv(d)
     del options["groups"]
     columns = d.normal(x[0], x[1] * w[2] * w[3], out[2] * out[3])
@@ -105,36 +113,43 @@ def windows(d: Drawer, pool: str) -> tuple[tuple[int, ...], dict[str, Any]]:
 
 
 def max_pool2d(d: Drawer) -> Call:
+    """Images of which no two pixels are near each other."""
     shape, options = windows(d, "max")
     return call(d.distinct(*shape), **options)
 
 
 def max_pool2d_grad(d: Drawer) -> Call:
+    """The gradient of the outputs, and where the largest pixels were."""
     (x,), options, _ = max_pool2d(d)
     values, indices = PRIMITIVES["max_pool2d"](x, **options)
     return call(d.normal(*values.shape), indices, size=x.shape[2:])
 
 
 def avg_pool2d(d: Drawer) -> Call:
+    """Images."""
     shape, options = windows(d, "avg")
     return call(d.normal(*shape), **options)
 
 
 def avg_pool2d_grad(d: Drawer) -> Call:
+    """The gradient of the outputs, and the size of the images."""
     (x,), options, _ = avg_pool2d(d)
     return call(d.normal(*PRIMITIVES["avg_pool2d"](x, **options).shape), size=x.shape[2:], **options)
 
 
 def scores(d: Drawer) -> tuple[int, ...]:
+    """A shape (N, C) or (N, C, L)."""
     return (d.pick(1, 3), d.pick(2, 4), *d.shape(0, 1))
 
 
 def cross_entropy(d: Drawer) -> Call:
+    """Scores, and what share each class has."""
     shape = scores(d)
     return call(d.normal(*shape), d.positive(*shape))
 
 
 def cross_entropy_grad(d: Drawer) -> Call:
+    """The gradients of the losses, the probabilities, and what share each class has."""
     shape = scores(d)
     return call(d.normal(shape[0], *shape[2:]), d.positive(*shape), d.positive(*shape))
 
@@ -158,6 +173,7 @@ def rnn(d: Drawer) -> Call:
 
 
 def attention(d: Drawer) -> Call:
+    """Queries, keys and values, and a mask of bools, of numbers, or none."""
     lead, length, keys, features = d.shape(0, 2), d.pick(1, 3), d.pick(1, 3), d.pick(1, 2)
     mask = d.of(None, d.bools(length, keys), d.normal(*lead, length, keys), d.normal(keys))
     return call(d.normal(*lead, length, features), d.normal(*lead, keys, features), d.normal(*lead, keys, d.pick(1, 2)),

@@ -39,6 +39,7 @@ def diagnose(e: Evidence) -> str:
 
 
 def non_finite(e: Evidence) -> str | None:
+    """nan or inf, where the slope is a number."""
     bad = int((~np.isfinite(e.analytic)).sum())
     if not bad:
         return None
@@ -48,12 +49,14 @@ def non_finite(e: Evidence) -> str | None:
 
 
 def superfluous(e: Evidence) -> str | None:
+    """A gradient where all slopes are 0."""
     if e.numeric.any():
         return None
     return "superfluous: backward gives a gradient for an input on which the output does not depend."
 
 
 def all_zeros(e: Evidence) -> str | None:
+    """No gradient at all."""
     if e.analytic.any():
         return None
     return ("all zeros: no gradient arrives. The graph is cut (detach(), .numpy(), .data, no_grad, a new "
@@ -61,6 +64,7 @@ def all_zeros(e: Evidence) -> str | None:
 
 
 def accumulates(e: Evidence) -> str | None:
+    """A second backward gives another gradient."""
     if close(e.repeated, e.analytic):
         return None
     return ("accumulated over calls: a second backward through the same graph gives another gradient than "
@@ -69,6 +73,7 @@ def accumulates(e: Evidence) -> str | None:
 
 
 def grad_output_ignored(e: Evidence) -> str | None:
+    """The gradient does not depend on grad_output, or not linearly."""
     if close(e.other, e.analytic):
         return ("grad_output ignored: the gradient is the same whatever grad_output is. A rule gives the "
                 "local derivative times grad_output (the chain rule).")
@@ -80,6 +85,7 @@ def grad_output_ignored(e: Evidence) -> str | None:
 
 
 def constant_ratio(e: Evidence) -> str | None:
+    """All elements are the slope times one number, which tells what was forgotten."""
     a, n = e.analytic.ravel(), e.numeric.ravel()
     large = np.abs(n) > 1e-3 * np.abs(n).max()
     ratio = float(np.median(a[large] / n[large]))
@@ -114,6 +120,7 @@ def sizes(e: Evidence) -> Iterator[tuple[int, str]]:
 
 
 def transposed(e: Evidence) -> str | None:
+    """The right numbers, with axes exchanged."""
     a, n = e.analytic, e.numeric
     for axes in itertools.permutations(range(n.ndim)) if 2 <= n.ndim <= 4 else ():
         if axes != tuple(range(n.ndim)) and close(a, n.transpose(axes)):
@@ -127,6 +134,7 @@ def transposed(e: Evidence) -> str | None:
 
 
 def reversed_axes(e: Evidence) -> str | None:
+    """The right numbers, read backwards."""
     every = range(e.numeric.ndim)
     for axes in itertools.chain.from_iterable(itertools.combinations(every, n + 1) for n in every):
         if close(e.analytic, np.flip(e.numeric, axes)):
@@ -136,6 +144,7 @@ def reversed_axes(e: Evidence) -> str | None:
 
 
 def missing_sum(e: Evidence) -> str | None:
+    """Rows of the Jacobian are 0: part of grad_output is dropped, as when a broadcast is not summed."""
     if e.jacobians is None:
         return None
     ours, right = e.jacobians
@@ -160,6 +169,7 @@ def broadcast_axes(small: tuple[int, ...], large: tuple[int, ...]) -> tuple[int,
 
 
 def elsewhere(e: Evidence) -> str | None:
+    """No element that should have a gradient has one."""
     a, n = e.analytic != 0, np.abs(e.numeric) > 1e-9 * np.abs(e.numeric).max()
     if (a & n).any():
         return None
@@ -171,6 +181,7 @@ def elsewhere(e: Evidence) -> str | None:
 
 
 def term_missing(e: Evidence) -> str | None:
+    """What is missing is the same all along an axis: a mean or a sum was not gone through."""
     missing = e.numeric - e.analytic
     for axis in reversed(range(missing.ndim)):
         average = np.broadcast_to(missing.mean(axis, keepdims=True), missing.shape)
@@ -182,6 +193,7 @@ def term_missing(e: Evidence) -> str | None:
 
 
 def shifted(e: Evidence) -> str | None:
+    """The right numbers, off by one place."""
     for axis in range(e.numeric.ndim):
         a, n = (np.moveaxis(x, axis, 0) for x in (e.analytic, e.numeric))
         for step, ours, right in ((1, a[1:], n[:-1]), (-1, a[:-1], n[1:])):
@@ -192,6 +204,7 @@ def shifted(e: Evidence) -> str | None:
 
 
 def edges_only(e: Evidence) -> str | None:
+    """Only elements at the ends of an axis are wrong."""
     wrong = np.abs(e.analytic - e.numeric) > 1e-5 * np.abs(e.numeric).max()
     for axis in range(wrong.ndim):
         rows = np.moveaxis(wrong, axis, 0)

@@ -128,6 +128,7 @@ def start(tensors: Any, what: str, name: str, create_graph: bool,
 
 
 def fresh(t: Any, create_graph: bool, track: bool) -> Any:
+    """The same values at a place of their own in the graph, or else as a leaf."""
     if create_graph and t.refresh() is not None:
         return t.reshape(t.shape)  # a place of its own, so that a t captured by func is another tensor
     new = wrap(t.array)
@@ -137,6 +138,7 @@ def fresh(t: Any, create_graph: bool, track: bool) -> Any:
 
 
 def results(func: Callable[..., Any], xs: Sequence[Any], name: str, strict: bool) -> tuple[list[Any], bool]:
+    """What func makes of xs as a list, and whether it was a tuple. TypeError for what is no tensor."""
     out = func(*xs)
     is_tuple = isinstance(out, tuple)
     outs = list(out) if is_tuple else [out]
@@ -193,6 +195,7 @@ def fill(grads: Sequence[Any], like: Sequence[Any], strict: bool, create_graph: 
 
 
 def demand(tensors: Sequence[Any], message: str) -> None:
+    """RuntimeError unless all tensors require grad."""
     for k, t in enumerate(tensors):
         if t is None:
             message = "The output of the user-provided function is independent of input {}."
@@ -201,6 +204,7 @@ def demand(tensors: Sequence[Any], message: str) -> None:
 
 
 def zeros(like: Any) -> Any:
+    """Zeros, in the shape and dtype of a tensor."""
     return wrap(backend(like.array).zeros_like(like.array))
 
 

@@ -308,6 +308,7 @@ def _overwrite(f: Any, input: Any, *args: Any) -> Any:
 
 # ---- checks
 def check_float(op: str, input: Any, remedy: str = "use input.float()") -> None:
+    """TypeError for what is no tensor, NotImplementedError for one without floats."""
     check_tensor(op, input)
     if input.dtype.kind != "f":
         raise NotImplementedError(f"{op} is not implemented for {name(input.dtype)}: {remedy}")
