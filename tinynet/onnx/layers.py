@@ -29,6 +29,7 @@ def write_call(graph: Graph, call: Call) -> Names:
 # ---- layers
 @writes("linear", "linear_relu")
 def linear_(g: Graph, c: Call, x: str, weight: str, bias: str = "") -> str:
+    """One operator for matrices (Gemm); for inputs with more axes a product and a sum."""
     if len(c.args[0].shape) == 2:
         out = g.add("Gemm", x, weight, *([bias] if bias else []), transB=1)
     else:
@@ -39,12 +40,14 @@ def linear_(g: Graph, c: Call, x: str, weight: str, bias: str = "") -> str:
 
 @writes("feed_forward")
 def feed_forward_(g: Graph, c: Call, x: str, weight1: str, bias1: str, weight2: str, bias2: str) -> str:
+    """Layer by layer."""
     between = str(gelu_(g, c, linear_(g, c, x, weight1, bias1)))
     return str(linear_(g, c, between, weight2, bias2))
 
 
 @writes("contract")
 def contract_(g: Graph, c: Call, *operands: str) -> str:
+    """einsum, by its letters."""
     return str(g.add("Einsum", *operands, equation=c.option("spec")))
 
 
@@ -56,11 +59,13 @@ def windowed(c: Call) -> dict[str, Any]:
 
 @writes("conv2d")
 def conv2d_(g: Graph, c: Call, *operands: str) -> str:
+    """With groups, stride, padding and dilation."""
     return str(g.add("Conv", *filter(None, operands), group=c.option("groups"), **windowed(c)))
 
 
 @writes("conv2d_input_grad")
 def conv2d_input_grad_(g: Graph, c: Call, x: str, weight: str) -> str:
+    """A transposed convolution; what the stride left over is padded at the end."""
     least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in zip(
         c.args[0].shape[2:], c.args[1].shape[2:], c.option("stride"), c.option("padding"), c.option("dilation"),
         strict=True)]
@@ -79,6 +84,7 @@ def hanging(c: Call, attributes: dict[str, Any]) -> bool:
 
 @writes("max_pool2d")
 def max_pool2d_(g: Graph, c: Call, x: str) -> Names:
+    """The largest of each window, and its number in the image."""
     attributes = windowed(c)
     hanging(c, attributes)
     values, numbers = g.add("MaxPool", x, kernel_shape=list(c.option("kernel_size")), outputs=2, **attributes)
@@ -87,6 +93,7 @@ def max_pool2d_(g: Graph, c: Call, x: str) -> Names:
 
 @writes("avg_pool2d")
 def avg_pool2d_(g: Graph, c: Call, x: str) -> str:
+    """The mean of each window; if ONNX counts its pixels in another way, times what makes up for it."""
     attributes, kernel = windowed(c), list(c.option("kernel_size"))
     padded, divisor = c.option("count_include_pad"), c.option("divisor_override")
     if not hanging(c, attributes) and divisor is None:
@@ -106,6 +113,7 @@ def _lengths(n: int, m: int, kernel: int, stride: int, padding: int, padded: boo
 
 @writes("adaptive_sum")
 def adaptive_sum_(g: Graph, c: Call, x: str) -> str:
+    """The sums of windows that share out the image: products with matrices of 0 and 1, axis by axis."""
     size, ndim = c.option("size"), len(c.args[0].shape)
     if set(size) == {1}:
         return str(g.add("ReduceSum", x, ints(*range(ndim - len(size), ndim)), keepdims=1))
@@ -120,6 +128,7 @@ def adaptive_sum_(g: Graph, c: Call, x: str) -> str:
 
 @writes("standardize")
 def standardize_(g: Graph, c: Call, x: str, weight: str, bias: str) -> Names:
+    """Layer norm has an operator; other norms are written out."""
     dim, eps, shape = axes_of(c, c.option("dim")), c.option("eps"), c.args[0].shape
     last = tuple(range(len(shape) - len(dim), len(shape)))
     if dim == last and weight and bias and c.args[1].shape == c.args[2].shape == shape[last[0]:]:
@@ -139,6 +148,7 @@ def affine(g: Graph, x: str, weight: str, bias: str = "") -> str:
 
 @writes("rms_norm")
 def rms_norm_(g: Graph, c: Call, x: str, weight: str) -> Names:
+    """x / √(mean x² + ε) · weight"""
     square = g.add("ReduceMean", g.add("Mul", x, x), ints(*axes_of(c, c.option("dim"))), keepdims=1)
     rms = g.add("Sqrt", g.add("Add", square, number(c, c.option("eps"))))
     return (affine(g, g.add("Div", x, rms), weight),)
@@ -146,6 +156,7 @@ def rms_norm_(g: Graph, c: Call, x: str, weight: str) -> Names:
 
 @writes("lstm_cell")
 def lstm_cell_(g: Graph, c: Call, x: str, r: str, state: str) -> Names:
+    """One step: the output and the state after it; x and r are what input and output before give the gates."""
     i, f, new, o = g.add("Split", g.add("Add", x, r), axis=-1, num_outputs=4, outputs=4)
     kept = g.add("Mul", g.add("Sigmoid", f), state)
     after = g.add("Add", kept, g.add("Mul", g.add("Sigmoid", i), g.add("Tanh", new)))
@@ -154,6 +165,7 @@ def lstm_cell_(g: Graph, c: Call, x: str, r: str, state: str) -> Names:
 
 @writes("gru_cell")
 def gru_cell_(g: Graph, c: Call, x: str, r: str, h: str) -> Names:
+    """One step; x and r are what input and state give the gates."""
     (x_reset, x_update, x_new), (r_reset, r_update, r_new) = (
         g.add("Split", part, axis=-1, num_outputs=3, outputs=3) for part in (x, r))
     reset, update = (g.add("Sigmoid", g.add("Add", a, b)) for a, b in ((x_reset, r_reset), (x_update, r_update)))

@@ -65,6 +65,7 @@ def moved(g: Graph, x: str, ndim: int, dim: int, to: int) -> str:
 # ---- pointwise
 @writes("add", "sub")
 def add_(g: Graph, c: Call, a: str, b: str) -> str:
+    """a ± alpha b"""
     alpha = c.option("alpha")
     b = b if alpha == 1 else g.add("Mul", b, number(c, alpha) if hasattr(c.args[0], "dtype") else
                                    np.asarray(alpha, c.args[1].dtype))
@@ -73,12 +74,14 @@ def add_(g: Graph, c: Call, a: str, b: str) -> str:
 
 @writes("ne")
 def ne_(g: Graph, c: Call, a: str, b: str) -> str:
+    """not a = b"""
     return str(g.add("Not", g.add("Equal", a, b)))
 
 
 @writes("logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor",
         "bitwise_not")
 def logical_and_(g: Graph, c: Call, *operands: str) -> str:
+    """Of truths; of integers, bit by bit."""
     kind, _, word = c.op.partition("_")
     if kind == "bitwise" and c.outs[0].dtype != bool_:
         return str(g.add(f"Bitwise{word.capitalize()}", *operands))
@@ -87,6 +90,7 @@ def logical_and_(g: Graph, c: Call, *operands: str) -> str:
 
 @writes("cast")
 def cast_(g: Graph, c: Call, a: str) -> str:
+    """In another dtype. What was a truth before is noted, for where()."""
     out = g.add("Cast", a, to=g.dtype(c.outs[0].dtype))
     if c.args[0].dtype == bool_:
         g.truths[out] = a
@@ -95,6 +99,7 @@ def cast_(g: Graph, c: Call, a: str) -> str:
 
 @writes("where")
 def where_(g: Graph, c: Call, condition: str, a: str, b: str) -> str:
+    """a where the condition holds, else b."""
     if c.args[0].dtype != bool_:  # promoted with the others
         condition = g.truths.get(condition) or g.add("Cast", condition, to=g.dtype(bool_))
     return str(g.add("Where", condition, a, b))
@@ -102,31 +107,37 @@ def where_(g: Graph, c: Call, condition: str, a: str, b: str) -> str:
 
 @writes("square")
 def square_(g: Graph, c: Call, a: str) -> str:
+    """a a"""
     return str(g.add("Mul", a, a))
 
 
 @writes("rsqrt")
 def rsqrt_(g: Graph, c: Call, a: str) -> str:
+    """1 / √a"""
     return str(g.add("Reciprocal", g.add("Sqrt", a)))
 
 
 @writes("expm1")
 def expm1_(g: Graph, c: Call, a: str) -> str:
+    """eᵃ - 1"""
     return str(g.add("Sub", g.add("Exp", a), number(c, 1)))
 
 
 @writes("log1p")
 def log1p_(g: Graph, c: Call, a: str) -> str:
+    """log(a + 1)"""
     return str(g.add("Log", g.add("Add", a, number(c, 1))))
 
 
 @writes("log2", "log10")
 def log2_(g: Graph, c: Call, a: str) -> str:
+    """log a / log 2, and with 10."""
     return str(g.add("Div", g.add("Log", a), number(c, math.log(int(c.op[3:])))))
 
 
 @writes("floor_divide")
 def floor_divide_(g: Graph, c: Call, a: str, b: str) -> str:
+    """⌊a / b⌋, for floats."""
     if c.outs[0].dtype.kind != "f":
         raise NotImplementedError(f"onnx.export(): floor_divide of {c.outs[0].dtype}{c.where}: ONNX rounds to zero")
     return str(g.add("Floor", g.add("Div", a, b)))
@@ -134,23 +145,27 @@ def floor_divide_(g: Graph, c: Call, a: str, b: str) -> str:
 
 @writes("trunc")
 def trunc_(g: Graph, c: Call, a: str) -> str:
+    """sign(a) ⌊|a|⌋"""
     return str(g.add("Mul", g.add("Sign", a), g.add("Floor", g.add("Abs", a))))
 
 
 @writes("round")
 def round_(g: Graph, c: Call, a: str) -> str:
+    """To so many decimals."""
     scale = number(c, 10.0 ** c.option("decimals"))
     return str(g.add("Div", g.add("Round", g.add("Mul", a, scale)), scale))
 
 
 @writes("gelu")
 def gelu_(g: Graph, c: Call, x: str) -> str:
+    """x (1 + erf(x / √2)) / 2"""
     below = g.add("Add", g.add("Erf", g.add("Mul", x, number(c, math.sqrt(0.5)))), number(c, 1))
     return str(g.add("Mul", g.add("Mul", x, below), number(c, 0.5)))
 
 
 @writes("softplus")
 def softplus_(g: Graph, c: Call, x: str) -> str:
+    """log(1 + exp(β x)) / β; x itself where β x is above the threshold."""
     beta, threshold = number(c, c.option("beta")), c.option("threshold")
     scaled = g.add("Mul", x, beta)
     soft = g.add("Div", g.add("Softplus", scaled), beta)
@@ -161,6 +176,7 @@ def softplus_(g: Graph, c: Call, x: str) -> str:
 
 @writes("softmax", "log_softmax")
 def softmax_(g: Graph, c: Call, x: str) -> str:
+    """Over one dim; or its logarithm."""
     return str(g.add({"softmax": "Softmax", "log_softmax": "LogSoftmax"}[c.op], x, axis=c.option("dim")))
 
 
@@ -179,6 +195,7 @@ def reduced(g: Graph, c: Call, operator: str, x: str) -> str:
 
 @writes(*REDUCTIONS)
 def sum_(g: Graph, c: Call, x: str) -> str:
+    """Sums, means, products and the like: one operator each."""
     if c.op in ("sum", "mean", "prod") and c.outs[0].dtype != c.args[0].dtype:
         x = g.add("Cast", x, to=g.dtype(c.outs[0].dtype))
     return reduced(g, c, REDUCTIONS[c.op], x)
@@ -186,6 +203,7 @@ def sum_(g: Graph, c: Call, x: str) -> str:
 
 @writes("max", "min")
 def max_(g: Graph, c: Call, x: str) -> Names:
+    """The largest or smallest along a dim, and where it is."""
     dim, keep = c.option("dim"), int(c.option("keepdim"))
     what = c.op.capitalize()
     return (g.add(f"Reduce{what}", x, ints(dim), keepdims=keep),
@@ -194,6 +212,7 @@ def max_(g: Graph, c: Call, x: str) -> Names:
 
 @writes("argmax", "argmin")
 def argmax_(g: Graph, c: Call, x: str) -> str:
+    """Where the largest or smallest is, along a dim or of all numbers."""
     dim, what = c.option("dim"), f"Arg{c.op[3:].capitalize()}"
     if dim is not None:
         return str(g.add(what, x, axis=dim, keepdims=int(c.option("keepdim"))))
@@ -202,6 +221,7 @@ def argmax_(g: Graph, c: Call, x: str) -> str:
 
 @writes("all", "any")
 def all_(g: Graph, c: Call, x: str) -> str:
+    """The smallest or the largest of truths, as 0 and 1."""
     truth = g.add("Cast", g.add("Cast", x, to=g.dtype(bool_)), to=g.dtype(np.int32))
     found = reduced(g, c, "ReduceMin" if c.op == "all" else "ReduceMax", truth)
     return str(g.add("Cast", found, to=g.dtype(c.outs[0].dtype)))
@@ -217,6 +237,7 @@ def moments(g: Graph, x: str, axes: tuple[int, ...], keepdim: bool = True) -> tu
 
 @writes("var_mean", "std_mean")
 def var_mean_(g: Graph, c: Call, x: str) -> Names:
+    """The variance, or its root, and the mean; corrected for the number of elements, if that is known."""
     axes, keep, correction = axes_of(c, c.option("dim")), c.option("keepdim"), c.option("correction")
     sizes = [math.prod(t.args[0].shape[d] for d in axes) for t in (c, c.twin)]
     _, var, mean = moments(g, x, axes, keep)
@@ -230,6 +251,7 @@ def var_mean_(g: Graph, c: Call, x: str) -> Names:
 
 @writes("norm")
 def norm_(g: Graph, c: Call, x: str) -> str:
+    """(Σ |x|ᵖ)^(1/p)"""
     p = c.option("p")
     if p == 2:
         return reduced(g, c, "ReduceL2", x)
@@ -239,6 +261,7 @@ def norm_(g: Graph, c: Call, x: str) -> str:
 
 @writes("cumsum")
 def cumsum_(g: Graph, c: Call, x: str) -> str:
+    """Sums so far, along a dim."""
     if c.outs[0].dtype != c.args[0].dtype:
         x = g.add("Cast", x, to=g.dtype(c.outs[0].dtype))
     return str(g.add("CumSum", x, np.asarray(c.option("dim"), int64)))
@@ -247,11 +270,13 @@ def cumsum_(g: Graph, c: Call, x: str) -> str:
 # ---- shapes
 @writes("reshape")
 def reshape_(g: Graph, c: Call, x: str) -> str:
+    """In another shape, the batch of any size."""
     return shaped(g, c, x)
 
 
 @writes("permute", "transposed")
 def permute_(g: Graph, c: Call, x: str) -> str:
+    """With the axes in another order."""
     ndim = len(c.args[0].shape)
     dims = (*range(ndim - 2), ndim - 1, ndim - 2) if c.op == "transposed" else c.option("dims")
     return str(g.add("Transpose", x, perm=[d % ndim for d in dims]))
@@ -259,11 +284,13 @@ def permute_(g: Graph, c: Call, x: str) -> str:
 
 @writes("expand")
 def expand_(g: Graph, c: Call, x: str) -> str:
+    """Broadcast to a shape."""
     return str(g.add("Expand", x, g.size(c.outs[0].shape, c.twin.outs[0].shape, f"expand{c.where}")))
 
 
 @writes("repeat")
 def repeat_(g: Graph, c: Call, x: str) -> str:
+    """Several times over, along each axis."""
     repeats, ndim = c.option("repeats"), len(c.args[0].shape)
     if len(repeats) > ndim:
         x = g.add("Unsqueeze", x, ints(*range(len(repeats) - ndim)))
@@ -272,23 +299,27 @@ def repeat_(g: Graph, c: Call, x: str) -> str:
 
 @writes("flip")
 def flip_(g: Graph, c: Call, x: str) -> str:
+    """Read backwards along some axes: a slice with step -1."""
     dims, least = ints(*axes_of(c, c.option("dims"))), np.iinfo(int64).min
     return str(g.add("Slice", x, np.full_like(dims, -1), np.full_like(dims, least), dims, np.full_like(dims, -1)))
 
 
 @writes("cat")
 def cat_(g: Graph, c: Call, *xs: str) -> str:
+    """One after the other."""
     return str(g.add("Concat", *xs, axis=c.option("dim")))
 
 
 @writes("stack")
 def stack_(g: Graph, c: Call, *xs: str) -> str:
+    """One after the other, along a new axis."""
     dim = c.option("dim")
     return str(g.add("Concat", *(g.add("Unsqueeze", x, ints(dim)) for x in xs), axis=dim))
 
 
 @writes("split_with_sizes")
 def split_with_sizes_(g: Graph, c: Call, x: str) -> Names:
+    """Parts of these sizes."""
     sizes = list(c.option("split_sizes"))
     found: Names = g.add("Split", x, ints(*sizes), axis=c.option("dim"), outputs=len(sizes))
     return found
@@ -296,12 +327,14 @@ def split_with_sizes_(g: Graph, c: Call, x: str) -> Names:
 
 @writes("unbind")
 def unbind_(g: Graph, c: Call, x: str) -> Names:
+    """The parts along an axis, without it."""
     dim, n = c.option("dim"), len(c.outs)
     return tuple(g.add("Gather", x, np.asarray(k, int64), axis=dim) for k in range(n))
 
 
 @writes("constant_pad")
 def constant_pad_(g: Graph, c: Call, x: str) -> str:
+    """With a number all around."""
     ends = c.option("pad")
     return str(g.add("Pad", x, ints(*(before for before, _ in ends), *(after for _, after in ends)),
                      number(c, c.option("value"))))
@@ -309,6 +342,7 @@ def constant_pad_(g: Graph, c: Call, x: str) -> str:
 
 @writes("tril", "triu")
 def tril_(g: Graph, c: Call, x: str) -> str:
+    """The lower or the upper triangle."""
     return str(g.add("Trilu", x, np.asarray(c.option("diagonal"), int64), upper=int(c.op == "triu")))
 
 
@@ -356,9 +390,11 @@ def getitem_(g: Graph, c: Call, x: str) -> str:
 
 @writes("take_along")
 def take_along_(g: Graph, c: Call, x: str, index: str) -> str:
+    """x at an index, along a dim."""
     return str(g.add("GatherElements", x, index, axis=c.option("dim")))
 
 
 @writes("embedding")
 def embedding_(g: Graph, c: Call, weight: str, index: str) -> str:
+    """Rows of the weight."""
     return str(g.add("Gather", weight, index, axis=0))
