@@ -27,9 +27,12 @@ def _function(module: str, op: str) -> Any:
 
 def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any], worth: Callable[..., Any]) -> None:
     """Register the function of the name `op` in a module here, whose name is `where`, or depends on the case."""
-    def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
-        name = where if isinstance(where, str) else where(*arrays, **options)
-        return _function(name, op)(xp, *arrays, **options)
+    if isinstance(where, str):
+        def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
+            return _function(where, op)(xp, *arrays, **options)
+    else:
+        def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
+            return _function(where(*arrays, **options), op)(xp, *arrays, **options)
 
     def how(xp: Any, *arrays: Any, **options: Any) -> str:
         found = _module(where if isinstance(where, str) else where(*arrays, **options))

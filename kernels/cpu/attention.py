@@ -244,25 +244,32 @@ def plan(q_shape: Shape, v_shape: Shape, causal: bool, itemsize: int) -> tuple[H
 
 def room_like(x: Any, columns: int) -> Any:
     """An array (…, rows, columns), its rows in memory in the order of x's."""
-    order = [*sorted(range(x.ndim - 1), key=lambda d: -x.strides[d]), x.ndim - 1]
-    shape = *x.shape[:-1], columns
-    return np.empty([shape[d] for d in order], x.dtype).transpose(np.argsort(order))
+    order, back = orders(x.strides[:-1])
+    return np.empty([*[x.shape[d] for d in order], columns], x.dtype).transpose(back)
+
+
+@functools.lru_cache(256)
+def orders(strides: Shape) -> tuple[list[int], list[int]]:
+    """The axes in their order in memory, and how to bring them, and a last one, back from that."""
+    order = sorted(range(len(strides)), key=lambda d: -strides[d])
+    return order, [*sorted(range(len(order)), key=order.__getitem__), len(order)]
 
 
 def rooms_like(*parts: Any) -> Any:
     """An array like each. If the parts lie side by side in one array, so do these: then nobody need join them, who
     wants the gradient of that array."""
-    first, whole = parts[0], parts[0].base
-    if not isinstance(whole, np.ndarray) or not whole.flags.c_contiguous or whole.size != len(parts) * first.size:
-        return [room_like(a, a.shape[-1]) for a in parts]
-    wide, shape, strides = offset(parts[1], whole) * first.itemsize, first.shape, first.strides
-    inner = sum((n - 1) * step for n, step in zip(shape, strides, strict=True) if step < len(parts) * wide)
-    alike = all(a.base is whole and a.shape == shape and a.strides == strides
-                and offset(a, whole) * a.itemsize == k * wide for k, a in enumerate(parts))
-    if not alike or inner + first.itemsize > wide or min(strides) <= 0:
-        return [room_like(a, a.shape[-1]) for a in parts]
-    room = np.empty_like(whole)
-    return [np.ndarray(shape, first.dtype, room, k * wide, strides) for k in range(len(parts))]
+    first, whole, count = parts[0], parts[0].base, len(parts)
+    shape, strides = first.shape, first.strides
+    if (isinstance(whole, np.ndarray) and whole.flags.c_contiguous and whole.size == count * first.size
+            and all(a.base is whole and a.shape == shape and a.strides == strides for a in parts)):
+        begin, *begins = (a.__array_interface__["data"][0] for a in (whole, *parts))
+        wide = begins[1] - begin
+        inner = sum((n - 1) * step for n, step in zip(shape, strides, strict=True) if step < count * wide)
+        apart = inner + first.itemsize <= wide and min(strides) > 0
+        if apart and begins == [begin + k * wide for k in range(count)]:
+            room = np.empty_like(whole)
+            return [np.ndarray(shape, first.dtype, room, k * wide, strides) for k in range(count)]
+    return [room_like(a, a.shape[-1]) for a in parts]
 
 
 def matrices(x: Any) -> Matrices:
@@ -271,11 +278,6 @@ def matrices(x: Any) -> Matrices:
     if (x.strides[-1] != x.itemsize and x.shape[-1] > 1) or not (flags.writeable and flags.aligned):
         x = np.array(x, order="C")
     return Matrices(x[(0,) * (x.ndim - 1)], *layout(x.shape, x.strides, x.itemsize))
-
-
-def offset(x: Any, whole: Any) -> int:
-    """How many numbers after that of an array x begins."""
-    return (x.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // x.itemsize
 
 
 @functools.lru_cache(256)

@@ -90,7 +90,7 @@ def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) 
     workers = workers_for(x.size * len(w) / 8)
     work = scratch(workers, size, x.dtype)
     gradients(workers, *(a.reshape(-1) for a in (g, x, w, g if y is None else y, dx)), work, s)
-    dw, db = work[:, s.weight:s.weight + w.size].sum(0), work[:, s.bias:s.bias + len(w)].sum(0)
+    dw, db = (np.add.reduce(work[:, begin:begin + n], axis=0) for begin, n in ((s.weight, w.size), (s.bias, len(w))))
     return dx if wanted[0] else None, dw.reshape(w.shape) if wanted[1] else None, db if wanted[2] else None
 
 

@@ -133,9 +133,9 @@ def feed_forward_grad(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> tupl
     workers = workers_for(h.size * (s.inputs + s.outputs) / 4)
     work = scratch(workers, size, x.dtype)
     backward(workers, *(ravel(a) for a in (g, x, w1, h, w2)), dx.reshape(-1), work, s)
-    sums = work[:, s.sums:size].sum(0)
-    db1, db2, dw1, dw2 = np.split(sums, np.cumsum([s.wide, s.outputs, w1.size]))
-    return dx, dw1.reshape(w1.shape), db1, dw2.reshape(w2.shape), db2
+    sums, biases = np.add.reduce(work[:, s.sums:size], axis=0), s.wide + s.outputs
+    dw1, dw2 = sums[biases:biases + w1.size], sums[biases + w1.size:]
+    return dx, dw1.reshape(w1.shape), sums[:s.wide], dw2.reshape(w2.shape), sums[s.wide:biases]
 
 
 @functools.lru_cache(256)

@@ -88,7 +88,7 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
     g, of_mean, of_var, mean, var = (ravel(a) for a in (g, of_mean, of_var, mean, var))
     gradient_of_rows(workers, g, of_mean, of_var, ravel(x), numbers(w, n, 1, x), n, x.dtype.type(eps), mean, var,
                      dx.reshape(-1), part, sums)
-    dw, db = sums.sum(0).astype(x.dtype).reshape(2, n)
+    dw, db = np.add.reduce(sums, axis=0).astype(x.dtype).reshape(2, n)
     return dx, None if w is None else dw.reshape(w.shape), None if b_shape is None else db.reshape(b_shape)
 
 

@@ -87,8 +87,9 @@ def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, larges
          maximize: bool) -> None:
     """Adam's step."""
     dtype, bounds = ws[0].dtype, ends(*[w.size for w in ws])
-    rates = np.array([lr / (1 - beta1**t) for t in steps], dtype)
-    roots = np.array([1 / math.sqrt(1 - beta2**t) for t in steps], dtype)
+    taken = dict.fromkeys(steps)  # mostly all as many
+    rate, root_of = {t: lr / (1 - beta1**t) for t in taken}, {t: 1 / math.sqrt(1 - beta2**t) for t in taken}
+    rates, roots = np.array([rate[t] for t in steps], dtype), np.array([root_of[t] for t in steps], dtype)
     settings = constants(dtype, 1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
                          1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1)
     update_adam(workers_for(2 * int(bounds[-1])), identities(ws, gs, means, squares, largest or gs), bounds, rates,

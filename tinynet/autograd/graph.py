@@ -122,7 +122,7 @@ class Pick:
         return type(other) is Pick and self.node is other.node and self.index == other.index
 
     def __hash__(self) -> int:
-        return hash((id(self.node), self.index))
+        return id(self.node) + self.index
 
     @property
     def hooks(self) -> Any:

@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from numpy import ndarray
+
 from tinynet.dtypes import Array
 
 tick = itertools.count(1).__next__  # one clock dates nodes and writes: "saved, then written" compares two dates
@@ -61,10 +63,10 @@ class _Writes:
     def after(self, date: int, arrays: Iterable[Any]) -> str | None:
         """The line that wrote over one of the arrays after the date; None if none did."""
         for a in arrays:
-            if hasattr(a, "dtype"):
-                when, line, _ = self._dates.get(id(owner(a)), (0, "", None))
-                if when > date:
-                    return line
+            if type(a) is ndarray or hasattr(a, "dtype"):
+                written = self._dates.get(id(owner(a)))
+                if written is not None and written[0] > date:
+                    return written[1]
         return None
 
     def version(self, array: Array) -> int:

@@ -14,6 +14,7 @@ raw arrays in an ordinary backward, on tensors under create_graph=True. So a rul
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections import namedtuple
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Primitive:
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.params = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        self.most = len(self.params) if self.varargs is None else math.inf  # arguments by position
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.required = [name for name, default in self.options.items() if default is inspect.Parameter.empty]
         self.outputs = outputs.split()
@@ -141,34 +143,34 @@ class Primitive:
 
     # ---- running
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if (len(args) > len(self.params) and self.varargs is None) or not options.keys() <= self.options.keys():
+        if len(args) > self.most or not options.keys() <= self.options.keys():
             args, options = self._sort_out(args, options)
         arrays: list[Any] = []
         places: list[Any] = []
-        key, tensors, dtypes, plain = 1, 0, set(), True
+        key, tensors, plain = 1, False, True
         away: Any = None  # an array that is not NumPy's
         for a in args:
-            x, p = a, None
             if isinstance(a, Variable):
-                x, p = a.array, a.place if a.base is None else a.refresh()
-                tensors += 1
-            if type(x) is ndarray:
-                dtypes.add(x.dtype)
-            elif hasattr(x, "dtype"):
-                dtypes.add(x.dtype)
-                plain = plain and x is not a
-                away = away if away is not None or isinstance(x, np.generic) else x
-            elif type(x) is not float and type(x) is not int:
-                plain = False
+                x, p, tensors = a.array, a.place if a.base is None else a.refresh(), True
+                key += key + (p is not None)
+            else:
+                x, p = a, None
+                key += key
+            if type(x) is not ndarray:
+                if hasattr(x, "dtype"):
+                    plain = plain and x is not a
+                    away = away if away is not None or isinstance(x, np.generic) else x
+                elif type(x) is not float and type(x) is not int:
+                    plain = False
             arrays.append(x)
             places.append(p)
-            key += key + (p is not None)
         if self.dims is not None and options.get("dim") is not None:
             options["dim"] = check_dims(options["dim"], getattr(arrays[0], "ndim", 0) + self.dims)
-        if self.elementwise and not plain:
-            self._check_operands(arrays)
-        if self.elementwise and tensors and (not plain or len(dtypes) > 1 or any(d.kind != "f" for d in dtypes)):
-            arrays = promote(arrays, self.to_float)
+        if self.elementwise:
+            if not plain:
+                self._check_operands(arrays)
+            if tensors and not (plain and of_one_float(arrays)):
+                arrays = promote(arrays, self.to_float)
         if away is not None:
             together(self.name, arrays)
             if any(p is not None and type(x) is ndarray for x, p in zip(arrays, places, strict=True)):
@@ -186,44 +188,48 @@ class Primitive:
             raise self._explain(e, args, arrays, options) from None
         if not tensors:  # called by a rule on raw arrays
             return out if not self.hidden else out[0] if self.shown == 1 else out[:self.shown]
-        several = type(out) is tuple
-        results = [o if type(o) is ndarray else settle(o) for o in (out if several else (out,))]
-        outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
         tracked = key & (key - 1) != 0 and bool(self.written)
         record = modes.record if tracked else None
         if self.options:
             options = {**self.options, **options}
+        if type(out) is not tuple:
+            if type(out) is not ndarray:
+                out = settle(out)
+            result = Variable.public(out)
+            if record is not None and out.dtype.kind == "f":  # a cast to integers ends the history
+                kept, kept_outs = self._kept(key, arrays)
+                result.place = node = record(self, places, kept, out if kept_outs else None, options, out.shape,
+                                             out.dtype)
+                if modes.anomaly:
+                    node.watch(arrays, [out])
+            if self.view:
+                result.follow(args[0], (self, options, None), tracked and record is None)
+            return result
+        results = [o if type(o) is ndarray else settle(o) for o in out]
+        outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
         if record is not None:
-            self._record(record, key, places, arrays, results, outs, options, several)
-        if self.view:
-            for k, r in enumerate(outs):
-                r.follow(args[0], (self, options, k if several else None), tracked and record is None)
-        if not several or (self.hidden and self.shown == 1):
-            return outs[0]
-        return self.result(*outs) if self.outputs else tuple(outs)
-
-    def _record(self, record: Any, key: int, places: list[Any], arrays: list[Any], results: list[Any], outs: list[Any],
-                options: Any, several: bool) -> None:
-        kinds, kept_outs = self.plans.get(key) or self.plan(key)
-        kept: Any = arrays
-        if kinds is not None:
-            kept = [x if kind == 2 else shape_of(x) if kind == 1 else None
-                    for x, kind in zip(arrays, kinds, strict=True)]
-            if 2 not in kinds and not kept_outs:
-                kept = tuple(kept)
-        if several:
-            saved = tuple(a if k in kept_outs else None for k, a in enumerate(results))
+            kept, kept_outs = self._kept(key, arrays)
+            saved = tuple([a if k in kept_outs else None for k, a in enumerate(results)])
             node = record(self, places, kept, saved, options, [a.shape for a in results], [a.dtype for a in results])
             for k, r in enumerate(outs):
                 if r.array.dtype.kind == "f":
                     r.place = Pick(node, k)
-        elif results[0].dtype.kind == "f":  # a cast to integers ends the history
-            a = results[0]
-            outs[0].place = node = record(self, places, kept, a if kept_outs else None, options, a.shape, a.dtype)
-        else:
-            return
-        if modes.anomaly:
-            node.watch(arrays, results)
+            if modes.anomaly:
+                node.watch(arrays, results)
+        if self.view:
+            for k, r in enumerate(outs):
+                r.follow(args[0], (self, options, k), tracked and record is None)
+        if self.hidden and self.shown == 1:
+            return outs[0]
+        return self.result(*outs) if self.outputs else tuple(outs)
+
+    def _kept(self, key: int, arrays: list[Any]) -> tuple[Any, set[int]]:
+        """What the rules named of the arguments, and the numbers of the outputs that they named."""
+        kinds, kept_outs = self.plans.get(key) or self.plan(key)
+        if kinds is None:
+            return arrays, kept_outs
+        kept: Any = [x if kind == 2 else shape_of(x) if kind else None for x, kind in zip(arrays, kinds)]  # noqa: B905
+        return kept if kept_outs or 2 in kinds else tuple(kept), kept_outs
 
     @property
     def operator(self) -> Callable[..., Any]:
@@ -368,6 +374,17 @@ def primitive(**how: Any) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(forward: Callable[..., Any] | None = None, **how: Any) -> Any:
     """Make a Primitive of a forward: `@primitive` or `@primitive(elementwise=True, …)`."""
     return Primitive(forward, **how) if forward else lambda f: Primitive(f, **how)
+
+
+def of_one_float(arrays: list[Any]) -> bool:
+    """Whether those that are arrays have one dtype, which is a float's."""
+    first: Any = None
+    for x in arrays:
+        dtype = getattr(x, "dtype", first)
+        if dtype is not first and (first is not None or dtype.kind != "f"):
+            return False
+        first = dtype
+    return True
 
 
 def spoken(param: str) -> str:

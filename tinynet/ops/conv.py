@@ -42,10 +42,10 @@ def conv2d_weight_grad(xp: Any, input: Any, g: Any, *, size: Pair, stride: Pair,
 
 
 conv2d_.vjp(
-    input=lambda g, weight, input_shape, stride, padding, dilation, groups:
-        conv2d_input_grad(g, weight, input_shape[2:], stride, padding, dilation, groups),
-    weight=lambda g, input, weight_shape, stride, padding, dilation, groups:
-        conv2d_weight_grad(input, g, weight_shape[2:], stride, padding, dilation, groups),
+    input=lambda g, weight, input_shape, stride, padding, dilation, groups: conv2d_input_grad(
+        g, weight, size=input_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups),
+    weight=lambda g, input, weight_shape, stride, padding, dilation, groups: conv2d_weight_grad(
+        input, g, size=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups),
     bias=lambda g: g.sum(axis=(0, 2, 3)))
 conv2d_input_grad.vjp(
     g=lambda u, weight, stride, padding, dilation, groups:
@@ -119,11 +119,12 @@ def _convolve(op: str, axes: int, input: Any, weight: Any, bias: Any, stride: An
     if isinstance(padding, str):
         padding, odd = _named_padding(padding, weight.shape[2:], stride, dilation)
     else:
-        padding, odd = numbers(op, "padding", padding, axes, 0), (0,) * axes
+        padding, odd = numbers(op, "padding", padding, axes, 0), ()
     _check_channels(input, weight, bias, groups)
     _check_room(input.shape[2 - weight.ndim:], weight.shape[2:], padding, dilation)
 
-    out = _on_images(lambda x, w, **sizes: conv2d_(x, w, bias, groups=groups, **sizes), input, weight,
+    biases = () if bias is None else (bias,)
+    out = _on_images(lambda x, w, **sizes: conv2d_(x, w, *biases, groups=groups, **sizes), input, weight,
                      stride=stride, padding=padding, dilation=dilation)
     return out[(..., *(slice(k, None) for k in odd))] if any(odd) else out
 
@@ -168,6 +169,8 @@ def _on_images(compute: Callable[..., Any], input: Any, weight: Any, **sizes: An
     """compute(images, weight, **sizes), for a batch of images: of one, where there is no batch, and, where there is
     one axis, of one row each."""
     line, batched = weight.ndim == 3, input.ndim == weight.ndim
+    if batched and not line:
+        return compute(input, weight, **sizes)
     x = input if batched else input.reshape((1, *input.shape))
     if line:
         x, weight = (t.reshape((*t.shape[:2], 1, t.shape[2])) for t in (x, weight))
@@ -182,7 +185,7 @@ def _on_images(compute: Callable[..., Any], input: Any, weight: Any, **sizes: An
 def numbers(op: str, what: str, value: Any, axes: int = 2, least: int | None = None) -> tuple[int, ...]:
     """An option of `op` as one number for each axis; it may be given as a single one. RuntimeError for another number
     of them, and for one below `least` (1 or 0)."""
-    if type(value) is tuple and len(value) == axes and all(type(v) is int and v >= (least or 0) for v in value):
+    if type(value) is tuple and len(value) == axes and {*map(type, value)} == {int} and min(value) >= (least or 0):
         return value
     values = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     for v in values:
@@ -202,7 +205,7 @@ def _check_tensors(op: str, axes: int, input: Any, weight: Any, bias: Any, trans
     for what, t in (("input", input), ("weight", weight), ("bias", bias)):
         if not isinstance(t, Variable) and (t is not None or what != "bias"):
             raise TypeError(f"{op}(): argument '{what}' must be Tensor, not {type(t).__name__}")
-    if input.ndim not in (axes + 1, axes + 2):
+    if not axes + 1 <= input.ndim <= axes + 2:
         raise RuntimeError(f"Expected {axes + 1}D (unbatched) or {axes + 2}D (batched) input to {op}, but "
                            f"got input of size: {list(input.shape)}")
     if weight.ndim != axes + 2 or 0 in weight.shape[2:]:

@@ -28,7 +28,7 @@ def standardize(xp: Any, input: Any, weight: Any, bias: Any, *, dim: Any, eps: f
     """(input - mean) / √(var + eps) · weight + bias, the mean and the variance of input over dim, and these two."""
     x = input.astype(WIDE.get(input.dtype, input.dtype), copy=False)
     if dim[:1] == (0,):
-        weight, bias = (p if p is None else p.reshape(_beside(p.shape, x.ndim, dim)) for p in (weight, bias))
+        weight, bias = _facing(weight, x.ndim, dim), _facing(bias, x.ndim, dim)
     out, mean, var = kernels.run("standardize", xp, x, weight, bias, dim=dim, eps=eps)
     return out.astype(input.dtype, copy=False), mean, var
 
@@ -49,11 +49,16 @@ def _beside(shape: Shape, ndim: int, dim: Any) -> Shape:
     return (*shape, *[1] * (ndim - 2)) if dim[:1] == (0,) and len(shape) == 1 and len(dim) == ndim - 1 else shape
 
 
+def _facing(p: Any, ndim: int, dim: Any) -> Any:
+    """A weight or a bias in that shape."""
+    return p if p is None else p.reshape(_beside(p.shape, ndim, dim))
+
+
 def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_shape: Shape, mean: Any, var: Any,
                       dim: Dims, eps: float) -> list[Any]:
     """x enters its own mean and variance: what they take from g is a multiple of x - mean, and a constant."""
     of_out, of_mean, of_var = g
-    w: Any = weight if weight is None else weight.reshape(_beside(weight.shape, input.ndim, dim))
+    w: Any = _facing(weight, input.ndim, dim)
     b_shape = _beside(bias_shape, input.ndim, dim)
     if not isinstance(of_out, Variable):  # one pass for all three; what follows is for derivatives of derivatives
         dx, dw, db = kernels.run("standardize_grad", backend(input), of_out, of_mean, of_var, input, w, mean, var,

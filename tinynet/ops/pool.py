@@ -56,8 +56,8 @@ max_pool2d_.vjp(input=lambda g, indices, input_shape: max_pool2d_grad(g[0], indi
 max_pool2d_grad.vjp(g=lambda u, indices: _read(u, indices))
 avg_pool2d_.vjp(
     input=lambda g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override:
-        avg_pool2d_grad(g, input_shape[2:], kernel_size, stride, padding, ceil_mode, count_include_pad,
-                        divisor_override))
+        avg_pool2d_grad(g, size=input_shape[2:], kernel_size=kernel_size, stride=stride, padding=padding,
+                        ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override))
 avg_pool2d_grad.vjp(
     g=lambda u, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override:
         avg_pool2d_(u, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override))

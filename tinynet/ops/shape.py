@@ -5,6 +5,7 @@ cat and split, stack and unbind are each other's derivative.
 """
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def sizes(args: Sequence[Any]) -> Shape:
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
     try:
-        return tuple(operator.index(n) for n in args)
+        return tuple(map(operator.index, args))
     except TypeError:
         raise TypeError(f"sizes and dims must be ints, got {tuple(args)!r}") from None
 
@@ -182,19 +183,27 @@ def permute(xp: Any, a: Array, *, dims: Shape) -> Array:
     >>> tn.permute(tn.zeros(2, 3, 4), (2, 0, 1)).shape
     (4, 2, 3)
     """
+    try:
+        return a.transpose(dims)
+    except (ValueError, TypeError) as error:
+        return _refuse_order(a, dims, error)
+
+
+def _refuse_order(a: Array, dims: Shape, error: Exception) -> NoReturn:
     if len(dims) != a.ndim:
         raise RuntimeError("permute(): number of dimensions in the tensor input does not match the length "
-                           f"of the desired ordering: input.dim() = {a.ndim}, dims = {list(dims)}")
+                           f"of the desired ordering: input.dim() = {a.ndim}, dims = {list(dims)}") from None
     if len({check_dim(d, a.ndim) for d in dims}) < a.ndim:
-        raise RuntimeError(f"permute(): duplicate dims are not allowed, got {list(dims)}")
-    return a.transpose(dims)
+        raise RuntimeError(f"permute(): duplicate dims are not allowed, got {list(dims)}") from None
+    raise error
 
 
+@functools.lru_cache(256)
 def _inverse(dims: Shape) -> Shape:
     return tuple(sorted(range(len(dims)), key=lambda k: dims[k] % len(dims)))
 
 
-permute.vjp(a=lambda g, dims: permute(g, dims=_inverse(dims)))
+permute.vjp(a=lambda g, dims: permute(g, dims=_inverse(tuple(dims))))
 
 
 @primitive(view=True)
@@ -213,8 +222,11 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     (4, 3, 2)
     """
     check_tensor("transpose", input)
-    i, j = check_dim(dim0, input.ndim), check_dim(dim1, input.ndim)
-    return permute(input, dims=tuple(j if k == i else i if k == j else k for k in range(input.ndim)))
+    n = input.ndim
+    i, j, dims = check_dim(dim0, n), check_dim(dim1, n), [*range(n)]
+    if n:
+        dims[i], dims[j] = j, i
+    return permute(input, dims=tuple(dims))
 
 
 def t(input: Any) -> Any:
