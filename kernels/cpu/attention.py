@@ -18,7 +18,7 @@ import numpy as np
 
 from .compiler import jit, parallel, span
 from .functions import exp, larger, load_some
-from .layout import add, flat, steps, zero
+from .layout import add, flat, from_last, steps, zero
 from .matmul import starts
 from .panel import FROM_C, FROM_ZERO
 from .panels import pack_panels, product
@@ -244,15 +244,14 @@ def plan(q_shape: Shape, v_shape: Shape, causal: bool, itemsize: int) -> tuple[H
 
 def room_like(x: Any, columns: int) -> Any:
     """An array (…, rows, columns), its rows in memory in the order of x's."""
-    order, back = orders(x.strides[:-1])
-    return np.empty([*[x.shape[d] for d in order], columns], x.dtype).transpose(back)
+    order = from_last(x.strides[:-1])
+    return np.empty([*[x.shape[d] for d in order], columns], x.dtype).transpose(back(*order))
 
 
 @functools.lru_cache(256)
-def orders(strides: Shape) -> tuple[list[int], list[int]]:
-    """The axes in their order in memory, and how to bring them, and a last one, back from that."""
-    order = sorted(range(len(strides)), key=lambda d: -strides[d])
-    return order, [*sorted(range(len(order)), key=order.__getitem__), len(order)]
+def back(*order: int) -> list[int]:
+    """From this order of the axes, and a last one, to their own."""
+    return [*sorted(range(len(order)), key=order.__getitem__), len(order)]
 
 
 def rooms_like(*parts: Any) -> Any:

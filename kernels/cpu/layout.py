@@ -23,10 +23,16 @@ def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
     gaps, runs backwards or is read-only (to Numba another type, and another compilation)."""
     flags, ordered = x.flags, x
     if not flags.c_contiguous:
-        ordered = x.T if x.ndim < 3 else x.transpose(sorted(range(x.ndim), key=[-s for s in x.strides].__getitem__))
+        ordered = x.transpose(from_last(x.strides))
     if not (flags.writeable and flags.aligned and (ordered is x or ordered.flags.c_contiguous)):
         x = ordered = np.array(x, order="C")
     return ordered.reshape(-1), in_numbers(x.strides, x.itemsize)
+
+
+@functools.lru_cache(4096)
+def from_last(strides: tuple[int, ...]) -> list[int]:
+    """The axes in their order in memory: the last is the one whose neighbours lie side by side."""
+    return sorted(range(len(strides)), key=lambda d: -strides[d])
 
 
 @functools.lru_cache(4096)

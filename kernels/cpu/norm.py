@@ -195,20 +195,19 @@ def combine_columns(worker, workers, p, factor, q, q_shift, slope, constant, c, 
 # ---- for NumPy's arrays
 def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> Any:
     """(x - mean) / √(var + ε) · w + b, the mean and the variance over dim, and these two."""
-    y, number = np.empty_like(x), x.dtype.type
-    shape = tuple([1 if d in dim else n for d, n in enumerate(x.shape)])
-    view, out = view_of(x, dim), view_of(y, dim)
-    workers = workers_for(NANOSECONDS * x.size)
-    scale, offset = (_numbers(p, view, value) for p, value in ((w, 1), (b, 0)))
+    y, eps = np.empty_like(x), x.dtype.type(eps)
+    view, out, workers = view_of(x, dim), view_of(y, dim), workers_for(NANOSECONDS * x.size)
+    c = view.shape[1]
+    scale, offset, moments = _numbers(w, view, 1), _numbers(b, view, 0), np.empty((2, c), x.dtype)
+    mean, var = moments
     if view.ndim == 3:
-        mean, var = np.empty((2, view.shape[1]), x.dtype)
-        standardize_runs(workers, view, scale, offset, number(eps), out, mean, var)
+        standardize_runs(workers, view, scale, offset, eps, out, mean, var)
     else:
-        c = view.shape[1]
-        (mean, var), sums = np.empty((2, c), x.dtype), np.empty((workers, 2 * c))
-        moments_of_columns(workers, view.reshape(-1), c, sums)
-        standardize_columns(workers, view.reshape(-1), sums, scale, offset, number(eps), c, out.reshape(-1), mean, var)
-    return y, mean.reshape(shape), var.reshape(shape)
+        vector, sums = view.reshape(-1), np.empty((workers, 2 * c))
+        moments_of_columns(workers, vector, c, sums)
+        standardize_columns(workers, vector, sums, scale, offset, eps, c, out.reshape(-1), mean, var)
+    mean, var = moments.reshape(2, *[1 if d in dim else n for d, n in enumerate(x.shape)])
+    return y, mean, var
 
 
 def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,

@@ -74,10 +74,8 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         for kind in ("_parameters", "_modules", "_buffers"):  # in a hurry: a layer asks for its weights at each call
-            try:
+            if kind in own and name in own[kind]:
                 return own[kind][name]
-            except KeyError:
-                continue
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:

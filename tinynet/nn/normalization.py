@@ -109,21 +109,15 @@ class _BatchNorm(_ChannelNorm):
         self._check_ndim(input)
         share = 0.0 if self.momentum is None else self.momentum
         tracking = self.training and self.track_running_stats
-        if tracking and self.num_batches_tracked is not None:
-            overwrite(self.num_batches_tracked, self.num_batches_tracked.array + 1)
+        batches, mean, var = self.num_batches_tracked, self.running_mean, self.running_var
+        if tracking and batches is not None:
+            overwrite(batches, batches.array + 1)
             if self.momentum is None:  # the plain average of all batches
-                share = 1 / self.num_batches_tracked.item()
-        known = tracking or not self.training
-        return F.batch_norm(
-            input,
-            self.running_mean if known else None,
-            self.running_var if known else None,
-            self.weight,
-            self.bias,
-            self.training or (self.running_mean is None and self.running_var is None),
-            share,
-            self.eps,
-        )
+                share = 1 / batches.item()
+        by_batch = self.training or (mean is None and var is None)
+        if self.training and not tracking:
+            mean = var = None
+        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, share, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

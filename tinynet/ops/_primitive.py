@@ -206,14 +206,18 @@ class Primitive:
                 result.follow(args[0], (self, options, None), tracked and record is None)
             return result
         results = [o if type(o) is ndarray else settle(o) for o in out]
-        outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
-        if record is not None:
+        if record is None:
+            outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
+        else:
             kept, kept_outs = self._kept(key, arrays)
-            saved = tuple([a if k in kept_outs else None for k, a in enumerate(results)])
-            node = record(self, places, kept, saved, options, [a.shape for a in results], [a.dtype for a in results])
-            for k, r in enumerate(outs):
-                if r.array.dtype.kind == "f":
-                    r.place = Pick(node, k)
+            saved, shapes, dtypes = [], [], []
+            for k, a in enumerate(results):
+                saved.append(a if k in kept_outs else None)
+                shapes.append(a.shape)
+                dtypes.append(a.dtype)
+            node = record(self, places, kept, tuple(saved), options, shapes, dtypes)
+            outs = [Variable.public(a, Pick(node, k) if a.dtype.kind == "f" else None)
+                    for k, a in enumerate(results[:self.shown] if self.hidden else results)]
             if modes.anomaly:
                 node.watch(arrays, results)
         if self.view:
@@ -245,7 +249,7 @@ class Primitive:
             if record is not None and record is not Node:
                 return op(a)
             out = op.forward(np, x)
-            out = out if type(out) is ndarray else settle(out)
+            out = out if type(out) is ndarray else np.asarray(out)
             if record is None:
                 return Variable.public(out)
             kinds, kept_outs = plans.get(3) or op.plan(3)
@@ -272,7 +276,7 @@ class Primitive:
                 out = op.forward(np, x, y)
             except ValueError as e:
                 raise op._explain(e, (a, b), [x, y], {}) from None
-            out = out if type(out) is ndarray else settle(out)
+            out = out if type(out) is ndarray else np.asarray(out)
             if record is None:
                 return Variable.public(out)
             kinds, kept_outs = plans.get(key) or op.plan(key)

@@ -123,8 +123,10 @@ def _convolve(op: str, axes: int, input: Any, weight: Any, bias: Any, stride: An
     _check_channels(input, weight, bias, groups)
     _check_room(input.shape[2 - weight.ndim:], weight.shape[2:], padding, dilation)
 
-    biases = () if bias is None else (bias,)
-    out = _on_images(lambda x, w, **sizes: conv2d_(x, w, *biases, groups=groups, **sizes), input, weight,
+    parameters = (weight,) if bias is None else (weight, bias)
+    if axes == 2 and input.ndim == 4 and not any(odd):
+        return conv2d_(input, *parameters, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    out = _on_images(lambda x, w, **sizes: conv2d_(x, w, *parameters[1:], groups=groups, **sizes), input, weight,
                      stride=stride, padding=padding, dilation=dilation)
     return out[(..., *(slice(k, None) for k in odd))] if any(odd) else out
 
@@ -169,8 +171,6 @@ def _on_images(compute: Callable[..., Any], input: Any, weight: Any, **sizes: An
     """compute(images, weight, **sizes), for a batch of images: of one, where there is no batch, and, where there is
     one axis, of one row each."""
     line, batched = weight.ndim == 3, input.ndim == weight.ndim
-    if batched and not line:
-        return compute(input, weight, **sizes)
     x = input if batched else input.reshape((1, *input.shape))
     if line:
         x, weight = (t.reshape((*t.shape[:2], 1, t.shape[2])) for t in (x, weight))

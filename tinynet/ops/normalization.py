@@ -230,8 +230,8 @@ def _move(running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, mome
     if running_mean is None or not n:
         return
     for running, seen, share in ((running_mean, mean, momentum), (running_var, var, momentum * n / (n - 1))):
-        each = raw(seen).reshape(-1, *running.shape)
-        each = each[0] if len(each) == 1 else each.mean(0)
+        each, shape = raw(seen), running.array.shape
+        each = each.reshape(shape) if each.size == running.array.size else each.reshape(-1, *shape).mean(0)
         overwrite(running, running.array * (1 - momentum) + each * share)
 
 
@@ -250,10 +250,11 @@ def _check_running(running_mean: Any, running_var: Any) -> None:
 
 
 def _check_channels(op: str, input: Any, channels: int, **tensors: Any) -> None:
+    wanted, dtype = (channels,), input.dtype
     for what, t in tensors.items():
-        if t is None:
+        if t is None or (t.shape == wanted and t.dtype is dtype):
             continue
-        if t.shape != (channels,):
+        if t.shape != wanted:
             raise RuntimeError(f"{op}: {what} should contain {channels} elements not {raw(t).size}: the input "
                                f"{input.shape} has {channels} channels, {what} the shape {t.shape}")
         _check_dtype(op, what, t, input)
