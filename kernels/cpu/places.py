@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import jit, parallel, span
+from .layout import flat
 from .threads import scratch, workers_for
 from .vector import BYTES, lanes, load, splat, store
 
@@ -109,16 +110,16 @@ def outputs_to_places(x0, x1, x2, x3, out, step):
 
 # ---- filters, as many side by side as fit a register
 @parallel
-def transform(worker, workers, w, down, across, rows, columns, out):
+def transform(worker, workers, w, down, across, turned, rows, columns, out):
     """G w Gᵀ for a matrix of filters, `down` numbers apart in its columns and `across` in its rows: for each place a
-    matrix in panels, two registers wide."""
+    matrix in panels, two registers wide. turned: of the filters turned round."""
     size = lanes(w)
     taps, place = np.empty(9 * size, w.dtype), (columns + 2 * size - 1) // (2 * size) * rows * 2 * size
     for i in span(worker, workers, rows):
         for j in range(0, columns, size):
             for n in range(size):
                 for tap in range(9):
-                    taps[tap * size + n] = w[i * down + (j + n) * across + tap]
+                    taps[tap * size + n] = w[i * down + (j + n) * across + (8 - tap if turned else tap)]
             p, q, r = column_of_filters(taps, 0), column_of_filters(taps, 1), column_of_filters(taps, 2)
             k = (j // (2 * size) * rows + i) * 2 * size + j % (2 * size)
             store_four(out, k, place, G(p[0], q[0], r[0]))
@@ -161,8 +162,13 @@ def transform_back(worker, workers, sums, several, c, o, dw):
 def filters_of(w: Any, backwards: bool) -> Any:
     """The filters as `convolve` wants them, from inputs to outputs; or as `gradients` does."""
     o, c = w.shape[:2]
-    sizes = (9 * c, 9, o, c) if backwards else (9, 9 * c, c, o)
+    turned = w.strides[3] < 0
+    vector, (by_output, by_input, *taps) = flat(w[:, :, ::-1, ::-1] if turned else w)
+    if taps != [3, 1]:
+        vector, (by_output, by_input, *_) = flat(np.array(w, order="C"))
+        turned = False
+    down, across, rows, columns = (by_output, by_input, o, c) if backwards else (by_input, by_output, c, o)
     wide = 2 * BYTES // w.itemsize
-    (out,) = scratch(1, PLACES * -(-sizes[3] // wide) * wide * sizes[2], w.dtype, "filters")
-    transform(workers_for(6 * o * c), np.ascontiguousarray(w).reshape(-1), *sizes, out)
+    (out,) = scratch(1, PLACES * -(-columns // wide) * wide * rows, w.dtype, "filters")
+    transform(workers_for(6 * o * c), vector, down, across, int(turned), rows, columns, out)
     return out

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..windows import Pair
 from . import choice, conv, depthwise, narrow, winograd
 
@@ -16,10 +14,8 @@ from . import choice, conv, depthwise, narrow, winograd
 def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair,
                       groups: int) -> Any:
     """dx[n, c, row, column] = Σ_oij w[o, c, k - i, k - j] g[n, o, row + i, column + j]."""
-    o, c, *taps = w.shape
-    turned = w.reshape(o, c, -1)[:, :, ::-1]
+    turned = w[:, :, ::-1, ::-1]
     turned = turned.swapaxes(0, 1) if groups == 1 else turned  # or each channel by itself
-    turned = np.ascontiguousarray(turned).reshape(*turned.shape[:2], *taps)
     border = tuple(d * (k - 1) - p for d, k, p in zip(dilation, w.shape[2:], padding, strict=True))
     how: dict[str, Any] = {"stride": stride, "padding": border, "dilation": dilation, "groups": groups}
     if any(border) and not choice.finite(w):  # 0 · ∞ would be NaN at the border, where patches meet none
