@@ -6,7 +6,7 @@ import math
 from numpy.polynomial.chebyshev import cheb2poly
 
 from .compiler import jit
-from .vector import BYTES, fma, lane, lanes, load_else, nearest, one_over_root, power_of_two, splat, where
+from .vector import BYTES, fma, lanes, load_else, nearest, one_over_root, power_of_two, splat, where
 
 LOG2_E = 1 / math.log(2)
 LN_2 = 0.693145751953125  # its first 16 bits: n · LN_2 is exact
@@ -24,17 +24,6 @@ def load_some(a, i, count):
 def larger(x, y):
     """The maximum that keeps NaN, as NumPy's."""
     return where((x > y) | (x != x), x, y)
-
-
-@jit
-def largest(x):
-    """The maximum of the lanes; NaN if there is one."""
-    most = lane(x, 0)
-    for k in range(1, lanes(x)):
-        v = lane(x, k)
-        if v > most or v != v:
-            most = v
-    return most
 
 
 @jit

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .compiler import jit, parallel, span
-from .functions import exp, larger, largest, load_some
+from .functions import exp, larger, load_some
 from .layout import ravel
 from .threads import workers_for
-from .vector import lanes, load_else, splat, store_some, total, where
+from .vector import lanes, largest, load_else, splat, store_some, total, where
 
 
 @jit
@@ -38,8 +38,9 @@ def softmax_rows(worker, workers, x, n, out):
     """out = exp(x) / Σ exp(x), for rows of n."""
     for row in span(worker, workers, len(x) // n):
         _, whole = exponentials(x, row * n, n, out)
+        share = 1 / whole
         for k in range(0, n, lanes(x)):
-            store_some(out, row * n + k, load_some(out, row * n + k, n - k) / whole, n - k)
+            store_some(out, row * n + k, load_some(out, row * n + k, n - k) * share, n - k)
 
 
 @parallel
@@ -58,12 +59,12 @@ def losses_of_rows(worker, workers, x, q, n, losses, p):
     zero = splat(x, 0)
     for row in span(worker, workers, len(x) // n):
         top, whole = exponentials(x, row * n, n, p)
-        log, sums = np.log(whole), zero
+        log, share, sums = np.log(whole), 1 / whole, zero
         for k in range(0, n, lanes(x)):
             at, some = row * n + k, n - k
-            share = load_some(q, at, some)
-            sums = sums - where(share != zero, share * (load_some(x, at, some) - top - log), zero)
-            store_some(p, at, load_some(p, at, some) / whole, some)
+            weight = load_some(q, at, some)
+            sums = sums - where(weight != zero, weight * (load_some(x, at, some) - top - log), zero)
+            store_some(p, at, load_some(p, at, some) * share, some)
         losses[row] = total(sums)
 
 
@@ -85,9 +86,9 @@ def losses_of_labels(worker, workers, x, labels, n, losses, p):
     """losses = -log p[label], p = softmax(x), for rows of n."""
     for row in span(worker, workers, len(x) // n):
         top, whole = exponentials(x, row * n, n, p)
-        losses[row] = top + np.log(whole) - x[row * n + labels[row]]
+        share, losses[row] = 1 / whole, top + np.log(whole) - x[row * n + labels[row]]
         for k in range(0, n, lanes(x)):
-            store_some(p, row * n + k, load_some(p, row * n + k, n - k) / whole, n - k)
+            store_some(p, row * n + k, load_some(p, row * n + k, n - k) * share, n - k)
 
 
 @parallel

@@ -347,6 +347,20 @@ def power_of_two(typing, n):
 
 
 @intrinsic
+def largest(typing, x):
+    """The maximum of the lanes; NaN if there is one. Half of them are compared with the other half, and so on."""
+    def generate(context, builder, signature, arguments):
+        (most,), half = arguments, x.lanes // 2
+        while half:
+            order = ir.Constant(ir.VectorType(_I32, x.lanes), [k ^ half for k in range(x.lanes)])
+            other = builder.shuffle_vector(most, most, order)
+            wins = builder.or_(builder.fcmp_ordered(">", most, other), builder.fcmp_unordered("uno", most, most))
+            most, half = builder.select(wins, most, other), half // 2
+        return builder.extract_element(most, ir.Constant(_I32, 0))
+    return x.element(x), generate
+
+
+@intrinsic
 def total(typing, x):
     """The sum of the lanes."""
     def generate(context, builder, signature, arguments):
@@ -354,12 +368,6 @@ def total(typing, x):
         add = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.{suffix(x)}")
         return builder.call(add, [ir.Constant(x.llvm.element, 0.0), arguments[0]], fastmath=("reassoc",))
     return x.element(x), generate
-
-
-@intrinsic
-def lane(typing, x, k):
-    """x[k]"""
-    return x.element(x, types.intp), lambda context, builder, signature, xk: builder.extract_element(*xk)
 
 
 @intrinsic

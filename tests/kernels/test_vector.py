@@ -8,8 +8,18 @@ from scipy.special import erfcx
 
 pytest.importorskip("numba")
 from tinynet.kernels.cpu.compiler import parallel
-from tinynet.kernels.cpu.functions import exp, larger, largest, load_some, normal, root, sigmoid, tanh
-from tinynet.kernels.cpu.vector import BYTES, lanes, load, load_else, splat, store_some, total, transpose_square
+from tinynet.kernels.cpu.functions import exp, larger, load_some, normal, root, sigmoid, tanh
+from tinynet.kernels.cpu.vector import (
+    BYTES,
+    lanes,
+    largest,
+    load,
+    load_else,
+    splat,
+    store_some,
+    total,
+    transpose_square,
+)
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
