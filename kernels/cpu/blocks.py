@@ -8,7 +8,7 @@ import numpy as np
 from .compiler import jit, parallel, span
 from .functions import load_some
 from .layout import zero
-from .threads import workers_for
+from .threads import aligned, workers_for
 from .vector import at, lanes, load_integers, splat, store_integers, store_some, where
 
 CLOSED = 4  # the code of a block that ReLU closed: all its pixels are 0 or less
@@ -99,7 +99,7 @@ def closed_to(worker, workers, g, y, o, out, offsets):
 
 def before_relu(g: Any, y: Any, o: int) -> tuple[Any, Any]:
     """The gradient before a ReLU whose result is y, for vectors of rows of o numbers, and its sum over the rows."""
-    out, workers = np.empty_like(g), workers_for(g.size / 4)
+    out, workers = aligned(g.size, g.dtype), workers_for(g.size / 4)
     offsets = np.empty((workers, o), g.dtype)
     closed_to(workers, g, y, o, out, offsets)
     return out, offsets.sum(0)

@@ -21,7 +21,7 @@ from ..windows import Pair, Windows
 from .compiler import jit, parallel, span
 from .layout import add, channels_last, copy, flat, images, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
-from .threads import get_num_threads, scratch, workers_for
+from .threads import aligned, get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes
 
 BAND = 300_000  # bytes that a task reads and writes
@@ -254,7 +254,7 @@ def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pai
            relu: bool = False) -> Any:
     """y[n, o, r, s] = b[o] + Σ_cij w[o, c, i, j] x[n, c, row, column]; relu: max(y, 0)."""
     s, workers = prepared(x, w.shape, x.shape, stride, padding, dilation, groups)
-    filters, y = packed(w, s, False), np.empty(s.n * s.oh * s.ow * s.o, x.dtype)
+    filters, y = packed(w, s, False), aligned(s.n * s.oh * s.ow * s.o, x.dtype)
     convolve(workers, channels_last(x), filters, y if b is None else ravel(b), y,
              scratch(workers, buffer_size(s), x.dtype),
              FROM_ZERO if b is None else FROM_BIAS, int(relu), s)
@@ -279,7 +279,7 @@ def conv2d_input_grad(xp: Any, g: Any, w: Any, *, size: Pair, stride: Pair, padd
     s, workers = prepared(g, w.shape, (len(g), w.shape[1] * groups, *size), stride, padding, dilation, groups)
     depth = len(s.taps)
     block = max(8, min(s.oh * s.ow, PATCHES // depth // 8 * 8))
-    dx = np.empty(s.n * s.h * s.w * s.c, g.dtype)
+    dx = aligned(s.n * s.h * s.w * s.c, g.dtype)
     input_grad(workers, channels_last(g), packed(w, s, True), dx, scratch(workers, block * depth, g.dtype), block,
                1 if s.n >= workers else min(s.h, 2 * workers), steps(block, s.o), steps(s.outputs, 1),
                steps(block, depth), s)

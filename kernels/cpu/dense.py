@@ -16,7 +16,7 @@ from .functions import load_some
 from .layout import copy, ravel, steps, zero
 from .panel import FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import LINE, scratch, workers_for
+from .threads import LINE, aligned, scratch, workers_for
 from .vector import BYTES, at, lanes, splat, store_some, where
 
 BLOCK = 64  # rows
@@ -85,7 +85,7 @@ def take(g, y, relu, rows, n, out, pitch, sums):
 def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) -> Any:
     """The gradients of x, w and b, None where not wanted; y: after ReLU."""
     g, x, w, y = (a if a is None else ravel(a).reshape(a.shape) for a in (g, x, w, y))
-    dx = np.empty_like(x) if wanted[0] else x
+    dx = aligned(x.size, x.dtype).reshape(x.shape) if wanted[0] else x
     s, size = layer(len(x), *w.shape, y is not None, tuple(wanted), x.itemsize)
     workers = workers_for(x.size * len(w) / 8)
     work = scratch(workers, size, x.dtype)

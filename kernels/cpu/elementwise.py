@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .compiler import parallel, span
 from .functions import larger, load_some
 from .layout import flat, like
-from .threads import workers_for
+from .threads import aligned_like, workers_for
 from .vector import lanes, splat, store_some, where
 
 NANOSECONDS = 0.625  # for a number, about, that comes from another processor's cache
@@ -62,6 +60,6 @@ def add(xp: Any, a: Any, b: Any) -> Any:
 
 def _each(kernel: Any, *arrays: Any) -> Any:
     """What a kernel makes of arrays that lie in memory in the same order, without gaps."""
-    out = np.empty_like(arrays[-1])
+    out = aligned_like(arrays[-1])
     kernel(workers_for(NANOSECONDS * out.size), *(flat(a)[0] for a in arrays), flat(out)[0])
     return out

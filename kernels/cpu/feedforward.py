@@ -18,7 +18,7 @@ from .functions import load_some, normal
 from .layout import copy, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import LINE, scratch, workers_for
+from .threads import LINE, aligned, scratch, workers_for
 from .vector import BYTES, at, lanes, store_some
 
 
@@ -119,7 +119,7 @@ def through(h, i, n, active, slopes, j, sums):
 def feed_forward(xp: Any, x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> tuple[Any, Any]:
     """gelu(x w1ᵀ + b1) w2ᵀ + b2, and what the GELU gets."""
     s, size, _ = layers(len(x), *w1.shape, len(w2), x.itemsize)
-    h, y = np.empty((len(x), len(w1)), x.dtype), np.empty((len(x), len(w2)), x.dtype)
+    h, y = (aligned(len(x) * len(w), x.dtype).reshape(len(x), len(w)) for w in (w1, w2))
     workers = workers_for(h.size * (s.inputs + s.outputs) / 8)
     forward(workers, *(ravel(a) for a in (x, w1, b1, w2, b2)), h.reshape(-1), y.reshape(-1),
             scratch(workers, size, x.dtype), s)
@@ -129,7 +129,7 @@ def feed_forward(xp: Any, x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> tuple[A
 def feed_forward_grad(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> tuple[Any, ...]:
     """The gradients of x, w1, b1, w2 and b2."""
     s, _, size = layers(len(x), *w1.shape, len(w2), x.itemsize)
-    dx = np.empty_like(x, order="C")
+    dx = aligned(x.size, x.dtype).reshape(x.shape)
     workers = workers_for(h.size * (s.inputs + s.outputs) / 4)
     work = scratch(workers, size, x.dtype)
     backward(workers, *(ravel(a) for a in (g, x, w1, h, w2)), dx.reshape(-1), work, s)

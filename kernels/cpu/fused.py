@@ -25,7 +25,7 @@ from .conv import (
 )
 from .layout import channels_last, images, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO, panel
-from .threads import scratch, workers_for
+from .threads import aligned, scratch, workers_for
 from .vector import at, lanes
 
 
@@ -115,7 +115,7 @@ def conv2d_relu_pool(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> 
     """The largest of each 2 x 2 block of max(0, conv2d(x, w, b)), and its number in the block."""
     whole, workers = prepared(x, w.shape, x.shape, *options.values())
     s = in_blocks(whole)
-    y = np.empty(s.n * s.oh * s.ow * s.o // 4, x.dtype)
+    y = aligned(s.n * s.oh * s.ow * s.o // 4, x.dtype)
     winner = np.empty(y.size, np.uint8)
     convolve_and_pool(workers, channels_last(x), packed(w, s, False), y if b is None else ravel(b), y, winner,
                       *memory(workers, x, s), FROM_ZERO if b is None else FROM_BIAS, s)
@@ -128,7 +128,7 @@ def conv2d_relu_pool_grad(xp: Any, g: Any, winner: Any, x: Any, w: Any, *, wante
     s = in_blocks(whole)
     vector, codes, offsets = channels_last(g), channels_last(winner), np.empty((workers, s.o), x.dtype)
     if wanted[0]:
-        before = np.empty(s.n * whole.oh * whole.ow * s.o, x.dtype)
+        before = aligned(s.n * whole.oh * whole.ow * s.o, x.dtype)
         spread_out(workers, vector, codes, before, offsets, whole.oh, whole.ow, s)
         return _grads(xp, images(before, s.n, s.o, whole.oh, whole.ow), x, w, wanted, offsets.sum(0),
                       options)

@@ -15,7 +15,7 @@ from .choice import Axes
 from .compiler import parallel, span
 from .functions import load_some
 from .layout import ravel, zero
-from .threads import scratch, workers_for
+from .threads import aligned, scratch, workers_for
 from .vector import at, first, fma, lanes, splat, store_some, total
 
 BLOCK = 64  # rows of which a part is summed
@@ -73,23 +73,24 @@ def gradient_of_rows(worker, workers, g, of_mean, of_var, x, scale, n, eps, mean
 # ---- for NumPy's arrays
 def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> Any:
     """(x - mean) / √(var + ε) · w + b, the mean and the variance over dim, and these two."""
-    y, n = np.empty(x.shape, x.dtype), math.prod(x.shape[-len(dim):])
+    y, n = aligned(x.size, x.dtype), math.prod(x.shape[-len(dim):])
     mean, var = np.empty((2, *x.shape[:-len(dim)], *(1,) * len(dim)), x.dtype)
     standardize_rows(workers_for(x.size / 2), ravel(x), numbers(w, n, 1, x), numbers(b, n, 0, x), n,
-                     x.dtype.type(eps), y.reshape(-1), mean.reshape(-1), var.reshape(-1))
-    return y, mean, var
+                     x.dtype.type(eps), y, mean.reshape(-1), var.reshape(-1))
+    return y.reshape(x.shape), mean, var
 
 
 def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,
                      dim: Axes, eps: float) -> Any:
     """The gradients of x, w and b."""
-    dx, n, workers = np.empty(x.shape, x.dtype), math.prod(x.shape[-len(dim):]), workers_for(x.size / 2)
+    dx, n, workers = aligned(x.size, x.dtype), math.prod(x.shape[-len(dim):]), workers_for(x.size / 2)
     part, sums = scratch(workers, 2 * n, x.dtype), np.empty((workers, 2 * n))  # the first is written row by row
     g, of_mean, of_var, mean, var = (ravel(a) for a in (g, of_mean, of_var, mean, var))
     gradient_of_rows(workers, g, of_mean, of_var, ravel(x), numbers(w, n, 1, x), n, x.dtype.type(eps), mean, var,
-                     dx.reshape(-1), part, sums)
+                     dx, part, sums)
     dw, db = np.add.reduce(sums, axis=0).astype(x.dtype).reshape(2, n)
-    return dx, None if w is None else dw.reshape(w.shape), None if b_shape is None else db.reshape(b_shape)
+    return (dx.reshape(x.shape), None if w is None else dw.reshape(w.shape),
+            None if b_shape is None else db.reshape(b_shape))
 
 
 def numbers(a: Any, n: int, otherwise: float, x: Any) -> Any:

@@ -17,7 +17,7 @@ from .compiler import jit, parallel, span
 from .conv import Conv, band, buffer_size, packed, prepared, share, tasks
 from .layout import channels_last, images, ravel
 from .panel import zeros
-from .threads import scratch
+from .threads import aligned, scratch
 from .vector import REGISTERS, at, lanes, load, load_lanes, multiply_add, splat_number, store_lanes
 
 TAPS = 3  # of a filter, side by side
@@ -89,7 +89,7 @@ def convolve(worker, workers, x, filters, bias, y, buffers, s: Conv):
 def conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Any:
     """y[n, o, r, s] = b[o] + Σ_cij w[o, c, i, j] x[n, c, row, column]."""
     s, workers = prepared(x, w.shape, x.shape, stride, padding, dilation, groups)
-    y = np.empty(s.n * s.oh * s.ow * s.o, x.dtype)
+    y = aligned(s.n * s.oh * s.ow * s.o, x.dtype)
     convolve(workers, channels_last(x), packed(w, s, False), np.zeros(s.o, x.dtype) if b is None else ravel(b), y,
              scratch(workers, buffer_size(s), x.dtype), s)
     return images(y, s.n, s.o, s.oh, s.ow)

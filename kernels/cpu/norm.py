@@ -17,7 +17,7 @@ from .choice import Axes, view_of
 from .compiler import jit, parallel, span
 from .functions import load_some
 from .layout import like, ravel
-from .threads import workers_for
+from .threads import aligned_like, workers_for
 from .vector import at, fma, lanes, splat, store_some
 
 NANOSECONDS = 0.5  # for a number, about
@@ -195,7 +195,7 @@ def combine_columns(worker, workers, p, factor, q, q_shift, slope, constant, c, 
 # ---- for NumPy's arrays
 def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> Any:
     """(x - mean) / √(var + ε) · w + b, the mean and the variance over dim, and these two."""
-    y, eps = np.empty_like(x), x.dtype.type(eps)
+    y, eps = aligned_like(x), x.dtype.type(eps)
     view, out, workers = view_of(x, dim), view_of(y, dim), workers_for(NANOSECONDS * x.size)
     c = view.shape[1]
     scale, offset, moments = _numbers(w, view, 1), _numbers(b, view, 0), np.empty((2, c), x.dtype)
@@ -213,7 +213,7 @@ def standardize(xp: Any, x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> An
 def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean: Any, var: Any, *, b_shape: Any,
                      dim: Axes, eps: float) -> Any:
     """The gradients of x, w and b."""
-    dx, g = np.empty_like(x), like(g, x)
+    dx, g = aligned_like(x), like(g, x)
     view_g, view, out = (view_of(a, dim) for a in (g, x, dx))
     workers = workers_for(2 * NANOSECONDS * x.size)
     scale, number = _numbers(w, view, 1), x.dtype.type

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def data_of(typing, identity, like):
 
 def identities(*lists: Arrays) -> Any:
     """The id() of each array: a row for each list. (Ten times as fast as to ask each array where its numbers are.)"""
-    return np.array([id(a) for arrays in lists for a in arrays]).reshape(len(lists), -1)
+    return np.fromiter(map(id, chain(*lists)), np.int64, sum(map(len, lists))).reshape(len(lists), -1)
 
 
 @functools.lru_cache(256)

@@ -20,10 +20,10 @@ from ..reference.recurrent import before
 from .compiler import jit, parallel, span
 from .functions import load_some, sigmoid, tanh
 from .layout import flat, ravel, steps, zero
-from .matmul import linear, matmul
+from .matmul import matmul, multiply
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import aligned, get_num_threads, scratch, workers_for
+from .threads import aligned, aligned_like, get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, splat, store_some, where
 
 Arrays = tuple[Any, ...]
@@ -272,9 +272,10 @@ def rnn_grad(xp: Any, of_out: Any, of_h: Any, x: Any, h: Any, w_ih: Any, w_hh: A
 def _through_time(kernel: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, biases: Arrays, reverse: bool,
                   keeps: bool = True) -> Arrays:
     s, workers = plan(*x.shape[:2], *w_hh.shape, _samples_first(x), reverse, x.itemsize, get_num_threads())
-    gates = linear(np, _rows(x, s), w_ih, *biases[:1])
-    out = np.empty((len(gates), s.hidden), x.dtype)
-    kept = np.empty_like(out) if keeps else out
+    rows = s.times * s.samples
+    gates, out = (aligned(rows * n, x.dtype).reshape(rows, n) for n in (s.width, s.hidden))
+    multiply(_rows(x, s), w_ih.T, gates, biases[0] if biases else None, False)
+    kept = aligned_like(out) if keeps else out
     h, c = (np.array(a, order="C") for a in (h, c))
     bias, start = (ravel(biases[1]), FROM_BIAS) if biases else (out.reshape(-1), FROM_ZERO)
     kernel(workers, *(a.reshape(-1) for a in (gates, out, kept, h, c)), _packed(w_hh.T), bias,
@@ -286,8 +287,8 @@ def _back_through_time(kernel: Any, of_out: Any, of_h: Any, of_c: Any, x: Any, h
                        gates: Any, kept: Any, wanted: Any, reverse: bool) -> Arrays:
     s, workers = plan(*x.shape[:2], *w_hh.shape, _samples_first(x), reverse, x.itemsize, get_num_threads())
     x, gates, kept, of_out, states = (_rows(a, s) for a in (x, gates, kept, of_out, before(np, h, out, reverse)))
-    dx, gated = np.empty_like(gates), kernel is gru_backward  # its state enters through a gate
-    dr, dh, dc = np.empty_like(dx) if gated else dx, np.array(of_h, order="C"), np.array(of_c, order="C")
+    dx, gated = aligned_like(gates), kernel is gru_backward  # its state enters through a gate
+    dr, dh, dc = aligned_like(dx) if gated else dx, np.array(of_h, order="C"), np.array(of_c, order="C")
     sums = np.empty((workers, s.width), x.dtype)
     kernel(workers, *(flat(a)[0] for a in (gates, kept, states, of_out, dh, dc, dx, dr)), sums, _packed(w_hh),
            FROM_C if gated else FROM_ZERO, s)

@@ -34,7 +34,7 @@ from .places import (
     places_to_inputs,
     transform_back,
 )
-from .threads import get_num_threads, scratch, workers_for
+from .threads import aligned, get_num_threads, scratch, workers_for
 from .vector import at, lanes, load, splat, store, where
 
 PLAIN, RELU, POOL = 0, 1, 2  # what follows the convolution
@@ -246,7 +246,7 @@ def memory(workers: int, s: Tiles) -> Any:
 def _forward(x: Any, w: Any, b: Any, padding: Pair, then: int) -> tuple[Any, Any]:
     s = plan(x.shape, len(w), tuple(padding), then, get_num_threads())
     size = (s.oh // 2, s.ow // 2) if then == POOL else (s.oh, s.ow)
-    y = np.empty(s.n * size[0] * size[1] * s.o, x.dtype)
+    y = aligned(s.n * size[0] * size[1] * s.o, x.dtype)
     winners = np.empty(y.size if then == POOL else 0, np.uint8)
     workers = workers_for(s.n * s.down * s.across * s.c * s.o)
     convolve(workers, channels_last(x), filters_of(w, False), np.zeros(s.o, x.dtype) if b is None else ravel(b), y,
@@ -258,7 +258,7 @@ def _backward(g: Any, y: Any, winners: Any, x: Any, x_shape: tuple[int, ...], w:
               wanted: int) -> Any:
     s = plan(x_shape, g.shape[1], tuple(padding), then, get_num_threads())
     workers = min(s.n, workers_for(2 * s.n * s.down * s.across * s.c * s.o))
-    dx = np.empty(s.n * s.h * s.w * s.c if wanted != WEIGHTS else 0, g.dtype)
+    dx = aligned(s.n * s.h * s.w * s.c if wanted != WEIGHTS else 0, g.dtype)
     sums, offsets = (np.empty((workers, size), g.dtype) for size in (PLACES * s.c * s.o, s.o))
     g = channels_last(g)
     gradients(workers, g if x is None else channels_last(x), g, g if y is None else channels_last(y),
