@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
+from numpy import generic, ndarray
 
 from tinynet import kernels
 from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
@@ -57,6 +57,8 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
             if args is None or create_graph or writes.last > place.seq:
                 args, out = unpack(place, create_graph)
             several = type(g) is list
+            if isinstance(g, generic) and type(args) is list:  # among its like it is faster than among 0-d arrays
+                args, out = [a[()] if type(a) is ndarray else a for a in args], out if out is None else out[()]
             if several:
                 g = op.fill(g, place)
             inputs = place.inputs if needed is None else [p if p in needed else None for p in place.inputs]
@@ -71,16 +73,16 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                     gi = op.fit(gi, p)
                 if anomaly:
                     check_finite(gi, place, order)
-                if p not in gradients:
+                before = gradients.get(p)
+                if before is None:
                     gradients[p] = gi
                     if type(p) is Leaf and gi is not g and not several and op.pure and raw(gi).base is None:
                         fresh.add(p)  # the rule made it, and it is no view
                 elif p in fresh and not create_graph:
-                    total = gradients[p]
-                    total += gi
-                    gradients[p] = total  # NumPy's 0-d scalars are not changed but replaced
+                    before += gi
+                    gradients[p] = before  # NumPy's 0-d scalars are not changed but replaced
                 else:
-                    gradients[p] = plus(gradients[p], gi)
+                    gradients[p] = plus(before, gi)
                     fresh.add(p)
             if not retain and type(args) is list:  # a tuple: only shapes and numbers were saved, nothing to free
                 place.args = place.out = None

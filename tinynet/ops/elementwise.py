@@ -55,7 +55,7 @@ def add(xp, a, b, *, alpha=1):
     """
     if alpha != 1:
         b = _scaled(xp, a, b, alpha)
-    return kernels.run("add", xp, a, b) if type(a) is type(b) is ndarray and a.size >= kernels.LARGE else xp.add(a, b)
+    return kernels.run("add", xp, a, b) if type(a) is type(b) is ndarray and a.size >= kernels.LARGE else a + b
 
 
 @primitive(elementwise=True)
@@ -67,7 +67,7 @@ def sub(xp, a, b, *, alpha=1):
     """
     if xp is not np:
         not_of("b", "sub", xp, a, b)
-    return xp.subtract(a, b) if alpha == 1 else xp.subtract(a, _scaled(xp, a, b, alpha))
+    return a - (b if alpha == 1 else _scaled(xp, a, b, alpha))
 
 
 def _scaled(xp: Any, a: Any, b: Any, alpha: float) -> Any:
@@ -83,7 +83,7 @@ def mul(xp, a, b):
     >>> tn.mul(tn.tensor([1.0, 2.0]), tn.tensor([3.0, 4.0]))
     tensor([3., 8.])
     """
-    return xp.multiply(a, b)
+    return a * b
 
 
 @primitive(to_float=True)
@@ -93,7 +93,7 @@ def true_divide(xp, a, b):
     >>> tn.true_divide(tn.tensor([1, 2]), 2)
     tensor([0.5000, 1.0000])
     """
-    return xp.true_divide(a, b)
+    return a / b
 
 
 @primitive(elementwise=True)
