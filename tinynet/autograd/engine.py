@@ -14,6 +14,7 @@ import numpy as np
 from numpy import generic, ndarray
 
 from tinynet import kernels
+from tinynet.autograd.fit import zeros
 from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
 from tinynet.autograd.modes import modes, set_grad_enabled
 from tinynet.autograd.variable import Variable, raw, wrap
@@ -31,6 +32,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     gradients = dict(seeds)
     fresh: set[Place] = set()  # places whose gradient is an array nobody else holds: it may be added to in place
     found: dict[Place, Any] = {}
+    hidden: dict[Place, list[Any]] = {}  # the gradients of a node's hidden outputs: when a derivative is differentiated
     anomaly = modes.anomaly
     with set_grad_enabled(create_graph), np.errstate(all="ignore"), beside(raw(next(iter(seeds.values())))):
         for place in reversed(order):
@@ -49,6 +51,11 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                 if wanted is None:
                     receive(place, g, place in fresh)
                 continue
+            if kind is Pick and place.node.op.lone:
+                hidden.setdefault(place.node, list(place.node.op.unused))[place.index - 1] = g
+                if place.node not in gradients:
+                    gradients[place.node] = zeros(place.node.shape, place.node.dtype, g)
+                continue
             if kind is Pick:
                 parts = gradients.setdefault(place.node, [None] * len(place.node.shape))
                 parts[place.index] = g if parts[place.index] is None else parts[place.index] + g
@@ -56,17 +63,19 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
             op, args, out, options = place.op, place.args, place.out, place.options
             if args is None or create_graph or writes.last > place.seq:
                 args, out = unpack(place, create_graph)
-            several = type(g) is list
-            if isinstance(g, generic) and type(args) is list:  # among its like it is faster than among 0-d arrays
+            several, given = type(g) is list, g
+            if op.lone:
+                given = [g, *hidden.get(place, op.unused)]
+            elif several:
+                given = op.fill(g, place)
+            elif isinstance(g, generic) and type(args) is list:  # among its like it is faster than among 0-d arrays
                 args, out = [a[()] if type(a) is ndarray else a for a in args], out if out is None else out[()]
-            if several:
-                g = op.fill(g, place)
             inputs = place.inputs if needed is None else [p if p in needed else None for p in place.inputs]
-            joint = op.joint and op.joint(g, inputs, args, out, options)
+            joint = op.joint and op.joint(given, [p is not None for p in inputs], args, out, options)
             for k, p in enumerate(inputs):
                 if p is None:
                     continue
-                gi = joint[k] if joint else op.rules[k](g, args, out, options)
+                gi = joint[k] if joint else op.rules[k](given, args, out, options)
                 if gi is None:
                     continue
                 if gi.shape != p.shape or gi.dtype is not p.dtype:
@@ -141,15 +150,17 @@ def unpack(node: Node, create_graph: bool) -> tuple[Any, Any]:
     if create_graph:
         args = [lift(a, p) for a, p in zip(args, node.inputs, strict=True)]
         several = type(out) is tuple
-        out = tuple(lift(o, Pick(node, k)) for k, o in enumerate(out)) if several else lift(out, node)
+        out = tuple(lift(o, node, k) for k, o in enumerate(out)) if several else lift(out, node)
     return args, out
 
 
-def lift(a: Any, place: Place) -> Any:
-    """A saved array as a tensor at its place; shapes, numbers and tensors as they are."""
+def lift(a: Any, place: Place, output: int | None = None) -> Any:
+    """A saved array as a tensor at its place, or at that of an output; shapes, numbers and tensors as they are."""
     if isinstance(a, Variable) or not hasattr(a, "dtype"):
         return a
-    return wrap(a, place if a.dtype.kind == "f" else None)  # an integer output has no place to differentiate
+    if a.dtype.kind != "f":  # an integer output has no place to differentiate
+        return wrap(a)
+    return wrap(a, place if output is None or (output == 0 and place.op.lone) else Pick(place, output))
 
 
 def run_hooks(place: Place, g: Any) -> Any:

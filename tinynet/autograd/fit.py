@@ -28,9 +28,13 @@ def fit_broadcast(g: Any, place: Any) -> Any:
 def zeros_where_unused(parts: list[Any], node: Any, shown: int) -> list[Any]:
     """Outputs nobody used have gradient zero; hidden outputs (from `shown` on) and integers stay None."""
     like = next(p for p in parts if p is not None)
-    zeros = backend(raw(like)).zeros
     for k in range(shown):
         if parts[k] is None and node.dtype[k] is not None and node.dtype[k].kind == "f":
-            z = zeros(node.shape[k], node.dtype[k])
-            parts[k] = wrap(z) if isinstance(like, Variable) else z
+            parts[k] = zeros(node.shape[k], node.dtype[k], like)
     return parts
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """A gradient of zeros: an array or a tensor, on the same device, as like is."""
+    z = backend(raw(like)).zeros(shape, dtype)
+    return wrap(z) if isinstance(like, Variable) else z

@@ -45,7 +45,7 @@ class FunctionCtx:
 class _Op:
     """What the engine asks of an op, answered by a Function's backward."""
 
-    pure = False
+    pure = lone = False
     rules: tuple[Any, ...] = ()
 
     def __init__(self, function: type[Function], ctx: FunctionCtx, places: list[Any], spots: list[Any]) -> None:

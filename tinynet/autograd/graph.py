@@ -1,6 +1,7 @@
 """The graph that a forward pass leaves behind.
 
-A *place* is where a gradient gathers: a Leaf, a Node, or one output (Pick) of a node that has several. A tensor that
+A *place* is where a gradient gathers: a Leaf, a Node, or one output (Pick) of a node that has several; if all but the
+first are hidden (the op is `lone`), that one's place is the node. A tensor that
 requires grad points to its place; a place points to the places of its inputs and to the arrays its rules named. Nothing
 points from a place back to a tensor, so there are no cycles: when the last tensor dies, the graph dies with it.
 """
@@ -57,7 +58,7 @@ class Node:
     """One recorded op: where its inputs' gradients go, and what its rules named. Never its outputs' tensors.
 
     `args` holds, for each argument, the array, its shape or None, as the rules asked (a tuple if no array is held);
-    `out` the output, or a tuple with an entry for each; `shape` and `dtype` describe the output(s)."""
+    `out` the output, or a tuple with an entry for each; `shape` and `dtype` describe the output(s) that are shown."""
 
     __slots__ = ("args", "dtype", "hooks", "inputs", "op", "options", "out", "pick_hooks", "seq", "shape")
     stack: str | None = None  # the user's line, where traced
@@ -116,7 +117,10 @@ class Pick:
 
     def __init__(self, node: Node, index: int) -> None:
         self.seq, self.node, self.index = node.seq + 0.5, node, index
-        self.shape, self.dtype = node.shape[index], node.dtype[index]
+        if node.op.lone:
+            self.shape, self.dtype = node.out[index].shape, node.out[index].dtype
+        else:
+            self.shape, self.dtype = node.shape[index], node.dtype[index]
 
     def __eq__(self, other: object) -> bool:
         return type(other) is Pick and self.node is other.node and self.index == other.index

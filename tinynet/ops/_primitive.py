@@ -42,7 +42,7 @@ class Primitive:
 
     def __init__(self, forward: Callable[..., Any], elementwise: bool = False, to_float: bool = False,
                  view: bool = False, outputs: str = "", hidden: int = 0, new_dim: bool = False,
-                 casts: bool = False) -> None:
+                 told: bool = False, casts: bool = False) -> None:
         self.forward, self.name, self.__doc__ = forward, forward.__name__.rstrip("_"), forward.__doc__
         self.__name__, self.__module__ = self.name, forward.__module__
         self.elementwise, self.to_float, self.view, self.hidden = elementwise or to_float, to_float, view, hidden
@@ -55,6 +55,8 @@ class Primitive:
         self.required = [name for name, default in self.options.items() if default is inspect.Parameter.empty]
         self.outputs = outputs.split()
         self.shown = len(self.outputs) - hidden
+        self.lone = hidden > 0 and self.shown == 1  # a node's place is then that of the one output that is shown
+        self.unused, self.told = [None] * hidden, told  # told: hidden outputs are handed over too, as arrays
         self.result: Any = namedtuple(self.name, self.outputs[:self.shown]) if self.shown > 1 else tuple
         self.dims = None if "dim" not in self.options else 1 if new_dim else 0
         self.written: dict[str, Callable[..., Any]] = {}  # the rules, by argument
@@ -76,50 +78,37 @@ class Primitive:
     def vjp_all(self, rule: Callable[..., Any]) -> None:
         """One rule for all arguments at once, where they share work: rule(g, wanted, *named) -> a list of gradients."""
         self.written = {name: rule for name in (*self.params, self.varargs) if name}
-        call = self._bind(rule, None, 2)[0]
-        self.joint = lambda g, targets, args, out, options: call(
-            (g, [p is not None for p in targets]), args, out, options)
+        self.joint = self._bind(rule, None, "g, wanted")[0]
 
-    def _bind(self, rule: Callable[..., Any], i: int | None, skip: int) -> tuple[Any, set[tuple[str, Any]]]:
-        """Resolve the names a rule asks for, once: what to fetch in backward, and so what forward must keep."""
-        gets: list[Callable[..., Any]] = []
+    def _bind(self, rule: Callable[..., Any], i: int | None, given: str) -> tuple[Any, set[tuple[str, Any]]]:
+        """The rule as a function of what it is given and of what a node keeps, and so what forward must keep. For
+        `lambda g, b: …` of mul(a, b): `lambda g, args, out, options: rule(g, args[1])`, and argument 1."""
         needs: set[tuple[str, Any]] = set()
-        first = len(self.params)
+        first, fetched = len(self.params), []
         position: dict[Any, Any] = {name: k for k, name in enumerate(self.params)} | {self.varargs: "rest"}
-        names = list(inspect.signature(rule).parameters)[skip:]
-        for name in names:
+        for name in list(inspect.signature(rule).parameters)[given.count(",") + 1:]:
             bare = name.removesuffix("_shape")
             k = position.get(name, position.get(bare))
             if name in self.options:
-                gets.append(lambda a, out, o, name=name: o[name])
+                fetched.append(f"options[{name!r}]")
             elif name == "i":
-                gets.append(lambda a, out, o: i)
+                fetched.append(str(i))
             elif name in position:
                 needs.add(("arg", k))
-                gets.append((lambda a, out, o: a[first:]) if k == "rest" else lambda a, out, o, k=k: a[k])
+                fetched.append(f"args[{first}:]" if k == "rest" else f"args[{k}]")
             elif name in self.outputs:
-                j = self.outputs.index(name)
-                needs.add(("out", j))
-                gets.append(lambda a, out, o, j=j: out[j])
+                needs.add(("out", self.outputs.index(name)))
+                fetched.append(f"out[{self.outputs.index(name)}]")
             elif name == "out":
                 needs.add(("out", 0))
-                gets.append(lambda a, out, o: out)
+                fetched.append("out")
             elif bare in position:
                 needs.add(("shape", k))
-                gets.append((lambda a, out, o: [shape_of(x) for x in a[first:]]) if k == "rest"
-                            else lambda a, out, o, k=k: shape_of(a[k]))
+                fetched.append(f"[*map(shape_of, args[{first}:])]" if k == "rest" else f"shape_of(args[{k}])")
             else:
                 raise TypeError(f"a rule of {self.name} asks for {name!r}: no argument, option or output of that name")
-        if skip == 2:
-            return lambda g, a, out, o: rule(*g, *[get(a, out, o) for get in gets]), needs
-        if not names:  # the commonest kinds, without the general loop
-            return lambda g, a, out, o: rule(g), needs
-        if len(names) == 1 and names[0] in self.params:
-            k = position[names[0]]
-            return lambda g, a, out, o: rule(g, a[k]), needs
-        if names == ["out"]:
-            return lambda g, a, out, o: rule(g, out), needs
-        return lambda g, a, out, o: rule(g, *[get(a, out, o) for get in gets]), needs
+        source = f"lambda {given}, args, out, options: rule({', '.join([given, *fetched])})"
+        return eval(source, {"rule": rule, "shape_of": shape_of}), needs
 
     def plan(self, key: int) -> tuple[Any, set[int]]:
         """What to keep when just these arguments need a gradient (key: a 1, then a bit for each argument): a list of
@@ -127,7 +116,8 @@ class Primitive:
         tracked = [bit == "1" for bit in bin(key)[3:]]
         for k in range(len(self.rules), len(tracked)):
             rule = self.written.get(self.params[k] if k < len(self.params) else self.varargs or "")
-            call, needs = self._bind(rule, k - len(self.params), 2 if self.joint else 1) if rule else (None, None)
+            given = "g, wanted" if self.joint else "g"
+            call, needs = self._bind(rule, k - len(self.params), given) if rule else (None, None)
             self.rules.append(call)
             self.needs.append(needs)
         wanted: set[tuple[str, Any]] = set()
@@ -187,30 +177,33 @@ class Primitive:
         except (ValueError, TypeError, AttributeError) as e:
             raise self._explain(e, args, arrays, options) from None
         if not tensors:  # called by a rule on raw arrays
-            return out if not self.hidden else out[0] if self.shown == 1 else out[:self.shown]
+            return out if not self.hidden or self.told else out[0] if self.lone else out[:self.shown]
         tracked = key & (key - 1) != 0 and bool(self.written)
         record = modes.record if tracked else None
         if self.options:
             options = {**self.options, **options}
-        if type(out) is not tuple:
-            if type(out) is not ndarray:
-                out = settle(out)
-            result = Variable.public(out)
-            if record is not None and out.dtype.kind == "f":  # a cast to integers ends the history
+        if self.lone or type(out) is not tuple:
+            several, a = (out, out[0]) if self.lone else (None, out)
+            if type(a) is not ndarray:
+                a = settle(a)
+            result = Variable.public(a)
+            if record is not None and a.dtype.kind == "f":  # a cast to integers ends the history
                 kept, kept_outs = self._kept(key, arrays)
-                result.place = node = record(self, places, kept, out if kept_outs else None, options, out.shape,
-                                             out.dtype)
+                saved: Any = a if kept_outs else None
+                if several is not None and kept_outs:
+                    saved = tuple([o if k in kept_outs else None for k, o in enumerate(several)])
+                result.place = node = record(self, places, kept, saved, options, a.shape, a.dtype)
                 if modes.anomaly:
-                    node.watch(arrays, [out])
+                    node.watch(arrays, several or [a])
             if self.view:
                 result.follow(args[0], (self, options, None), tracked and record is None)
-            return result
+            return (result, *out[1:]) if self.told else result
         results = [o if type(o) is ndarray else settle(o) for o in out]
         if record is None:
             outs = [Variable.public(a) for a in (results[:self.shown] if self.hidden else results)]
         else:
             kept, kept_outs = self._kept(key, arrays)
-            saved, shapes, dtypes = [], [], []
+            saved, shapes, dtypes = [], [], []  # of all outputs
             for k, a in enumerate(results):
                 saved.append(a if k in kept_outs else None)
                 shapes.append(a.shape)
@@ -223,8 +216,6 @@ class Primitive:
         if self.view:
             for k, r in enumerate(outs):
                 r.follow(args[0], (self, options, k), tracked and record is None)
-        if self.hidden and self.shown == 1:
-            return outs[0]
         return self.result(*outs) if self.outputs else tuple(outs)
 
     def _kept(self, key: int, arrays: list[Any]) -> tuple[Any, set[int]]:
@@ -354,8 +345,6 @@ class Primitive:
     # ---- gradients coming back
     def fill(self, parts: list[Any], node: Node) -> list[Any]:
         """The gradients of all outputs, zero where nobody used one."""
-        if self.hidden and self.shown == 1 and parts[0] is not None:
-            return parts
         return zeros_where_unused(parts, node, len(parts) - self.hidden)
 
     def fit(self, g: Any, place: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import kernels
-from tinynet.autograd.fit import unbroadcast
+from tinynet.autograd.fit import unbroadcast, zeros
 from tinynet.autograd.variable import Variable, raw
 from tinynet.device import backend
 from tinynet.dtypes import float16, float32, name
@@ -23,7 +23,7 @@ from tinynet.ops.inplace import overwrite
 
 
 # ---- the two ops. Their moments are outputs too, so that a derivative can be differentiated through them.
-@primitive(outputs="out mean var", casts=True)
+@primitive(outputs="out mean var", hidden=2, told=True, casts=True)
 def standardize(xp: Any, input: Any, weight: Any, bias: Any, *, dim: Any, eps: float) -> Any:
     """(input - mean) / √(var + eps) · weight + bias, the mean and the variance of input over dim, and these two."""
     x = input.astype(WIDE.get(input.dtype, input.dtype), copy=False)
@@ -58,6 +58,9 @@ def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_
                       dim: Dims, eps: float) -> list[Any]:
     """x enters its own mean and variance: what they take from g is a multiple of x - mean, and a constant."""
     of_out, of_mean, of_var = g
+    if of_mean is None or of_var is None:
+        nothing = zeros(mean.shape, mean.dtype, of_out)
+        of_mean, of_var = (nothing if a is None else a for a in (of_mean, of_var))
     w: Any = _facing(weight, input.ndim, dim)
     b_shape = _beside(bias_shape, input.ndim, dim)
     if not isinstance(of_out, Variable):  # one pass for all three; what follows is for derivatives of derivatives
@@ -189,7 +192,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     apart = (num_groups, channels // num_groups)
     w, b = (t if t is None else t.reshape((1, *apart, *[1] * len(rest))) for t in (weight, bias))
     grouped = input.reshape((samples, *apart, *rest))
-    return standardize(grouped, w, b, dim=tuple(range(2, grouped.ndim)), eps=eps).out.reshape(input.shape)
+    return standardize(grouped, w, b, dim=tuple(range(2, grouped.ndim)), eps=eps)[0].reshape(input.shape)
 
 
 def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None,
@@ -204,7 +207,7 @@ def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, 
             [-1.0000,  1.0000]])
     """
     dim = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return standardize(input, weight, bias, dim=dim, eps=eps).out
+    return standardize(input, weight, bias, dim=dim, eps=eps)[0]
 
 
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
@@ -230,8 +233,8 @@ def _move(running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, mome
     if running_mean is None or not n:
         return
     for running, seen, share in ((running_mean, mean, momentum), (running_var, var, momentum * n / (n - 1))):
-        each, shape = raw(seen), running.array.shape
-        each = each.reshape(shape) if each.size == running.array.size else each.reshape(-1, *shape).mean(0)
+        shape = running.array.shape
+        each = seen.reshape(shape) if seen.size == running.array.size else seen.reshape(-1, *shape).mean(0)
         overwrite(running, running.array * (1 - momentum) + each * share)
 
 
