@@ -16,6 +16,7 @@ from ..windows import Pair, Windows
 
 Answer = bool | str
 Axes = tuple[int, ...]
+INT64, UINT8 = np.dtype("int64"), np.dtype("uint8")
 
 
 # ---- what they can compute
@@ -77,7 +78,7 @@ def alike(xp: Any, a: Any, b: Any) -> Answer:
 
 def labelled(xp: Any, x: Any, labels: Any) -> Answer:
     """Scores, and a class for each sample."""
-    return floats(xp, x) if labels.dtype == np.int64 else f"takes labels in int64, not {labels.dtype}"
+    return floats(xp, x) if labels.dtype == INT64 else f"takes labels in int64, not {labels.dtype}"
 
 
 def labelled_slopes(xp: Any, g: Any, p: Any, labels: Any) -> Answer:
@@ -86,7 +87,7 @@ def labelled_slopes(xp: Any, g: Any, p: Any, labels: Any) -> Answer:
 
 def winners(xp: Any, g: Any, indices: Any, **options: Any) -> Answer:
     """Floats, and the numbers of pixels."""
-    return floats(xp, g) if indices.dtype == np.int64 else f"takes indices in int64, not {indices.dtype}"
+    return floats(xp, g) if indices.dtype == INT64 else f"takes indices in int64, not {indices.dtype}"
 
 
 def numbered(xp: Any, g: Any, index: Any, **options: Any) -> Answer:
@@ -118,7 +119,7 @@ def rows_and_slopes(xp: Any, g: Any, x: Any, w: Any, y: Any = None, **options: A
 
 def pooled(xp: Any, g: Any, winner: Any, x: Any, w: Any, **options: Any) -> Answer:
     """Floats, and which pixel of each block they belong to."""
-    return floats(xp, g, x, w) if winner.dtype == np.uint8 else f"takes winners in uint8, not {winner.dtype}"
+    return floats(xp, g, x, w) if winner.dtype == UINT8 else f"takes winners in uint8, not {winner.dtype}"
 
 
 def attended(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, **options: Any) -> Answer:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .choice import Axes
-from .compiler import parallel, span
+from .compiler import jit, parallel, span
 from .functions import load_some
 from .layout import ravel, zero
 from .threads import aligned, scratch, workers_for
-from .vector import at, first, fma, lanes, splat, store_some, total
+from .vector import at, first, fma, lanes, load, splat, store, store_some, total
 
 BLOCK = 64  # rows of which a part is summed
 
@@ -24,50 +24,70 @@ BLOCK = 64  # rows of which a part is summed
 @parallel
 def standardize_rows(worker, workers, x, scale, offset, n, eps, y, mean, var):
     """y = (x - mean) / √(var + ε) · scale + offset for rows of n, and mean and var."""
-    nothing = splat(x, 0)
+    nothing, share, whole = splat(x, 0), x.dtype.type(1) / x.dtype.type(n), n // lanes(x) * lanes(x)
     for row in span(worker, workers, len(mean)):
-        here, sums, squares = at(x, row * n), nothing, nothing
-        for k in range(0, n, lanes(x)):
-            sums = sums + load_some(here, k, n - k)
-        middle = splat(x, total(sums) / n)
-        for k in range(0, n, lanes(x)):
-            centred = first(load_some(here, k, n - k) - middle, n - k)
+        here, there, sums, squares = at(x, row * n), at(y, row * n), nothing, nothing
+        for k in range(0, whole, lanes(x)):
+            sums = sums + load(here, k)
+        if whole < n:
+            sums = sums + load_some(here, whole, n - whole)
+        mean[row] = total(sums) * share
+        middle = splat(x, mean[row])
+        for k in range(0, whole, lanes(x)):
+            centred = load(here, k) - middle
             squares = fma(centred, centred, squares)
-        mean[row], var[row] = total(sums) / n, total(squares) / n
-        rstd = splat(x, 1 / math.sqrt(var[row] + eps))
-        for k in range(0, n, lanes(x)):
-            some = n - k
-            centred = (load_some(here, k, some) - middle) * rstd
-            store_some(y, row * n + k, fma(centred, load_some(scale, k, some), load_some(offset, k, some)), some)
+        if whole < n:
+            centred = first(load_some(here, whole, n - whole) - middle, n - whole)
+            squares = fma(centred, centred, squares)
+        var[row] = total(squares) * share
+        rstd = splat(x, x.dtype.type(1) / math.sqrt(var[row] + eps))
+        for k in range(0, whole, lanes(x)):
+            store(there, k, fma((load(here, k) - middle) * rstd, load(scale, k), load(offset, k)))
+        if whole < n:
+            some = n - whole
+            centred = (load_some(here, whole, some) - middle) * rstd
+            store_some(there, whole, fma(centred, load_some(scale, whole, some), load_some(offset, whole, some)), some)
 
 
 @parallel
 def gradient_of_rows(worker, workers, g, of_mean, of_var, x, scale, n, eps, mean, var, dx, part, sums):
     """dx = direct + (x - mean) · slope + constant, for direct = g · scale · rstd; sums[worker]: those of g (x - mean)
     rstd over the worker's rows, then those of g."""
-    nothing, share, mine, whole = splat(x, 0), span(worker, workers, len(mean)), at(part[worker], 0), sums[worker]
-    zero(whole, 0, 2 * n)
+    nothing, share, mine, added = splat(x, 0), span(worker, workers, len(mean)), at(part[worker], 0), sums[worker]
+    whole, one, size = n // lanes(x) * lanes(x), x.dtype.type(1), x.dtype.type(n)
+    zero(added, 0, 2 * n)
     for start in range(share.start, share.stop, BLOCK):
         zero(mine, 0, 2 * n)
         for row in range(start, min(start + BLOCK, share.stop)):
-            here, slopes, middle, r = at(x, row * n), at(g, row * n), splat(x, mean[row]), 1 / math.sqrt(var[row] + eps)
-            sum_g, sum_gx = nothing, nothing  # of direct / rstd, and of that times x - mean
-            for k in range(0, n, lanes(x)):
-                some = n - k
-                slope, centred = load_some(slopes, k, some), first(load_some(here, k, some) - middle, some)
-                direct = slope * load_some(scale, k, some)
-                sum_g, sum_gx = sum_g + direct, fma(direct, centred, sum_gx)
-                store_some(mine, k, fma(slope, centred * r, load_some(mine, k, some)), some)
-                store_some(mine, n + k, load_some(mine, n + k, some) + slope, some)
-            slope_of_x = splat(x, (2 * of_var[row] - r * r * r * total(sum_gx)) / n)
-            constant = splat(x, (of_mean[row] - r * total(sum_g)) / n)
-            for k in range(0, n, lanes(x)):
-                some = n - k
-                direct = load_some(slopes, k, some) * load_some(scale, k, some)
-                centred = load_some(here, k, some) - middle
-                store_some(dx, row * n + k, fma(centred, slope_of_x, fma(direct, splat(x, r), constant)), some)
+            here, slopes, there = at(x, row * n), at(g, row * n), at(dx, row * n)
+            middle, r, both = splat(x, mean[row]), one / math.sqrt(var[row] + eps), (nothing, nothing)
+            for k in range(0, whole, lanes(x)):
+                both = _sum_up(here, slopes, scale, mine, n, k, lanes(x), middle, r, both)
+            if whole < n:
+                both = _sum_up(here, slopes, scale, mine, n, whole, n - whole, middle, r, both)
+            slope = splat(x, (of_var[row] + of_var[row] - r * r * r * total(both[1])) / size)
+            constant = splat(x, (of_mean[row] - r * total(both[0])) / size)
+            for k in range(0, whole, lanes(x)):
+                direct = load(slopes, k) * load(scale, k)
+                store(there, k, fma(load(here, k) - middle, slope, fma(direct, splat(x, r), constant)))
+            if whole < n:
+                some = n - whole
+                direct = load_some(slopes, whole, some) * load_some(scale, whole, some)
+                centred = load_some(here, whole, some) - middle
+                store_some(there, whole, fma(centred, slope, fma(direct, splat(x, r), constant)), some)
         for k in range(2 * n):
-            whole[k] += mine[k]
+            added[k] += mine[k]
+
+
+@jit
+def _sum_up(x, g, scale, part, n, k, some, mean, r, both):
+    """part[k] += g (x - mean) r and part[n + k] += g for `some` numbers of a row from k on; added to `both`: direct / r
+    there, and that times x - mean."""
+    slope, centred = load_some(g, k, some), first(load_some(x, k, some) - mean, some)
+    direct = slope * load_some(scale, k, some)
+    store_some(part, k, fma(slope, centred * r, load_some(part, k, some)), some)
+    store_some(part, n + k, load_some(part, n + k, some) + slope, some)
+    return both[0] + direct, fma(direct, centred, both[1])
 
 
 # ---- for NumPy's arrays

@@ -57,8 +57,8 @@ def constants(dtype: Any, *numbers: float) -> Any:
 
 # ---- the updates. ids[j, k]: the array that list j has for parameter k; like: one of their dtype, the settings' too
 @parallel
-def update_adam(worker, workers, ids, ends, rates, roots, settings, amsgrad):
-    """w ← shrink · w - rate · m / (√v · root + ε); rate and root hold the corrections of the parameter's step, new1 and
+def update_adam(worker, workers, ids, ends, corrections, settings, amsgrad):
+    """w ← shrink · w - rate · m / (√v · root + ε); (rate, root) are the corrections of the parameter's step, new1 and
     new2 are 1 - β1 and 1 - β2: taken in double precision, as 1 - 0.999 in float32 has three digits only."""
     share, like = span(worker, workers, ends[-1]), settings
     new1, beta2, new2, eps, decay, shrink, sign = (settings[0], settings[1], settings[2], settings[3], settings[4],
@@ -66,7 +66,7 @@ def update_adam(worker, workers, ids, ends, rates, roots, settings, amsgrad):
     for k in range(len(ends) - 1):
         w, g = data_of(ids[0, k], like), data_of(ids[1, k], like)
         m, v, most = data_of(ids[2, k], like), data_of(ids[3, k], like), data_of(ids[4, k], like)
-        last = min(share.stop, ends[k + 1]) - ends[k]
+        rate, to_root, last = corrections[k, 0], corrections[k, 1], min(share.stop, ends[k + 1]) - ends[k]
         for i in range(max(share.start, ends[k]) - ends[k], last, lanes(like)):
             some = last - i
             weight, mean = load_some(w, i, some), load_some(m, i, some)
@@ -79,7 +79,7 @@ def update_adam(worker, workers, ids, ends, rates, roots, settings, amsgrad):
                 before = load_some(most, i, some)
                 square = where(before > square, before, square)  # a NaN takes over
                 store_some(most, i, square, some)
-            store_some(w, i, shrink * weight - rates[k] * mean / (root(square) * roots[k] + eps), some)
+            store_some(w, i, shrink * weight - rate * mean / (root(square) * to_root + eps), some)
 
 
 def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, largest: Arrays, steps: Sequence[float], *,
@@ -87,13 +87,12 @@ def adam(xp: Any, ws: Arrays, gs: Arrays, means: Arrays, squares: Arrays, larges
          maximize: bool) -> None:
     """Adam's step."""
     dtype, bounds = ws[0].dtype, ends(*[w.size for w in ws])
-    taken = dict.fromkeys(steps)  # mostly all as many
-    rate, root_of = {t: lr / (1 - beta1**t) for t in taken}, {t: 1 / math.sqrt(1 - beta2**t) for t in taken}
-    rates, roots = np.array([rate[t] for t in steps], dtype), np.array([root_of[t] for t in steps], dtype)
+    of_step = {t: (lr / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)) for t in {*steps}}  # mostly all as many
+    corrections = np.array([of_step[t] for t in steps], dtype)
     settings = constants(dtype, 1 - beta1, beta2, 1 - beta2, eps, 0 if decoupled else weight_decay,
                          1 - lr * weight_decay if decoupled else 1, -1 if maximize else 1)
-    update_adam(workers_for(2 * int(bounds[-1])), identities(ws, gs, means, squares, largest or gs), bounds, rates,
-                roots, settings, bool(largest))
+    update_adam(workers_for(2 * int(bounds[-1])), identities(ws, gs, means, squares, largest or gs), bounds,
+                corrections, settings, bool(largest))
 
 
 @parallel

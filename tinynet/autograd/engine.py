@@ -16,7 +16,7 @@ from numpy import generic, ndarray
 from tinynet import kernels
 from tinynet.autograd.fit import zeros
 from tinynet.autograd.graph import Leaf, Node, Pick, Place, reach
-from tinynet.autograd.modes import modes, set_grad_enabled
+from tinynet.autograd.modes import modes, recorder
 from tinynet.autograd.variable import Variable, raw, wrap
 from tinynet.autograd.writes import writes
 from tinynet.device import backend, beside, settle, writeable
@@ -34,68 +34,78 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     found: dict[Place, Any] = {}
     hidden: dict[Place, list[Any]] = {}  # the gradients of a node's hidden outputs: when a derivative is differentiated
     anomaly = modes.anomaly
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"), beside(raw(next(iter(seeds.values())))):
-        for place in reversed(order):
-            g = gradients.pop(place, None)
-            if g is None:
-                continue
-            if place.hooks:
-                g = run_hooks(place, g)
-                fresh.discard(place)
-            if wanted is not None and place in wanted:
-                found[place] = g
-                if needed is not None and not any(p in needed for p in place.inputs):
-                    continue  # its own rules are not called, so what they saved stays
-            kind = type(place)
-            if kind is Leaf:
-                if wanted is None:
-                    receive(place, g, place in fresh)
-                continue
-            if kind is Pick and place.node.op.lone:
-                hidden.setdefault(place.node, list(place.node.op.unused))[place.index - 1] = g
-                if place.node not in gradients:
-                    gradients[place.node] = zeros(place.node.shape, place.node.dtype, g)
-                continue
-            if kind is Pick:
-                parts = gradients.setdefault(place.node, [None] * len(place.node.shape))
-                parts[place.index] = g if parts[place.index] is None else parts[place.index] + g
-                continue
-            op, args, out, options = place.op, place.args, place.out, place.options
-            if args is None or create_graph or writes.last > place.seq:
-                args, out = unpack(place, create_graph)
-            several, given = type(g) is list, g
-            if op.lone:
-                given = [g, *hidden.get(place, op.unused)]
-            elif several:
-                given = op.fill(g, place)
-            elif isinstance(g, generic) and type(args) is list:  # among its like it is faster than among 0-d arrays
-                args, out = [a[()] if type(a) is ndarray else a for a in args], out if out is None else out[()]
-            inputs = place.inputs if needed is None else [p if p in needed else None for p in place.inputs]
-            joint = op.joint and op.joint(given, [p is not None for p in inputs], args, out, options)
-            for k, p in enumerate(inputs):
-                if p is None:
+    outside, modes.record = modes.record, recorder() if create_graph else None
+    try:
+        with np.errstate(all="ignore"), beside(raw(next(iter(seeds.values())))):
+            for place in reversed(order):
+                g = gradients.pop(place, None)
+                if g is None:
                     continue
-                gi = joint[k] if joint else op.rules[k](given, args, out, options)
-                if gi is None:
+                if place.hooks:
+                    g = run_hooks(place, g)
+                    fresh.discard(place)
+                if wanted is not None and place in wanted:
+                    found[place] = g
+                    if needed is not None and not any(p in needed for p in place.inputs):
+                        continue  # its own rules are not called, so what they saved stays
+                kind = type(place)
+                if kind is Leaf:
+                    if wanted is None:
+                        receive(place, g, place in fresh)
                     continue
-                if gi.shape != p.shape or gi.dtype is not p.dtype:
-                    gi = op.fit(gi, p)
-                if anomaly:
-                    check_finite(gi, place, order)
-                before = gradients.get(p)
-                if before is None:
-                    gradients[p] = gi
-                    if type(p) is Leaf and gi is not g and not several and op.pure and raw(gi).base is None:
-                        fresh.add(p)  # the rule made it, and it is no view
-                elif p in fresh and not create_graph:
-                    before += gi
-                    gradients[p] = before  # NumPy's 0-d scalars are not changed but replaced
-                else:
-                    gradients[p] = plus(before, gi)
-                    fresh.add(p)
-            if not retain and type(args) is list:  # a tuple: only shapes and numbers were saved, nothing to free
-                place.args = place.out = None
+                if kind is Pick:
+                    gather(place, g, gradients, hidden)
+                    continue
+                op, args, out, options = place.op, place.args, place.out, place.options
+                if args is None or create_graph or writes.last > place.seq:
+                    args, out = unpack(place, create_graph)
+                several, given = type(g) is list, g
+                if op.lone:
+                    given = [g, *hidden.get(place, op.unused)]
+                elif several:
+                    given = op.fill(g, place)
+                elif isinstance(g, generic) and type(args) is list:  # among its like it is faster than among 0-d arrays
+                    args, out = [a[()] if type(a) is ndarray else a for a in args], out if out is None else out[()]
+                inputs = place.inputs if needed is None else [p if p in needed else None for p in place.inputs]
+                joint = op.joint and op.joint(given, [p is not None for p in inputs], args, out, options)
+                for k, p in enumerate(inputs):
+                    if p is None:
+                        continue
+                    gi = joint[k] if joint else op.rules[k](given, args, out, options)
+                    if gi is None:
+                        continue
+                    if gi.shape != p.shape or gi.dtype is not p.dtype:
+                        gi = op.fit(gi, p)
+                    if anomaly:
+                        check_finite(gi, place, order)
+                    before = gradients.get(p)
+                    if before is None:
+                        gradients[p] = gi
+                        if type(p) is Leaf and gi is not g and not several and op.pure and raw(gi).base is None:
+                            fresh.add(p)  # the rule made it, and it is no view
+                    elif p in fresh and not create_graph:
+                        before += gi
+                        gradients[p] = before  # NumPy's 0-d scalars are not changed but replaced
+                    else:
+                        gradients[p] = plus(before, gi)
+                        fresh.add(p)
+                if not retain and type(args) is list:  # a tuple: only shapes and numbers were saved, nothing to free
+                    place.args = place.out = None
+    finally:
+        modes.record = outside
     return found
+
+
+def gather(pick: Pick, g: Any, gradients: dict[Place, Any], hidden: dict[Place, list[Any]]) -> None:
+    """Put the gradient of one output beside those of the node's others."""
+    node = pick.node
+    if not node.op.lone:
+        parts = gradients.setdefault(node, [None] * len(node.shape))
+        parts[pick.index] = g if parts[pick.index] is None else parts[pick.index] + g
+        return
+    hidden.setdefault(node, list(node.op.unused))[pick.index - 1] = g
+    if node not in gradients:
+        gradients[node] = zeros(node.shape, node.dtype, g)
 
 
 def plus(a: Any, b: Any) -> Any:

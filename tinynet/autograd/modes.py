@@ -68,7 +68,8 @@ class _Argless(_Mode):
         super().__init__()
 
 
-def _recorder() -> Any:
+def recorder() -> Any:
+    """What records an op where ops are recorded."""
     return TracedNode if modes.anomaly else Node
 
 
@@ -100,7 +101,7 @@ class enable_grad(_Argless):
     """
 
     def _set(self) -> None:
-        modes.record = _recorder()
+        modes.record = recorder()
 
 
 class set_grad_enabled(_Mode):
@@ -116,7 +117,7 @@ class set_grad_enabled(_Mode):
         self._set()
 
     def _set(self) -> None:
-        modes.record = _recorder() if self.mode else None
+        modes.record = recorder() if self.mode else None
 
     def __enter__(self) -> Any:
         super().__enter__()
@@ -147,7 +148,7 @@ class detect_anomaly(_Mode):
 
     def _set(self) -> None:
         modes.anomaly = late.mode.at_once = self.check_nan
-        modes.record = modes.record and _recorder()
+        modes.record = modes.record and recorder()
 
     def _again(self) -> _Mode:
         return detect_anomaly(self.check_nan)

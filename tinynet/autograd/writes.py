@@ -30,7 +30,8 @@ class _Writes:
     def record(self, *arrays: Array, line: str = "run under detect_anomaly() to see where") -> int:
         """Note that these arrays' memory was written now (by `line`, where known); returns the date."""
         self.last = now = tick()
-        for memory in map(owner, arrays):
+        for a in arrays:
+            memory = a if a.base is None else owner(a)
             key = id(memory)
             known = self._dates.get(key)
             self._dates[key] = now, line, known[2] if known else self._watch(memory)

@@ -47,7 +47,7 @@ def clear_grads(tensors: Iterable[Tensor], set_to_none: bool) -> None:
     """Forget the gradients, or fill them with zeros where they are."""
     for t in tensors:
         if set_to_none:
-            t.grad = None
+            t.gradient = None
         elif t.grad is not None:
             if t.grad.requires_grad:  # made by create_graph: zeros have no history
                 t.grad = t.grad.detach()

@@ -156,7 +156,8 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
 # ---- from a loss for each sample to the result
 def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
     """'none', 'mean' or 'sum': what an argument `reduction` may be."""
-    reduction = older_words(reduction, size_average, reduce, 4)
+    if size_average is not None or reduce is not None:
+        reduction = older_words(reduction, size_average, reduce, 4)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction: use 'none', 'mean' or 'sum'")
     return reduction
@@ -195,10 +196,11 @@ def check_tensors(op: str, **tensors: Any) -> None:
 
 
 def _check_scores(op: str, input: Any, target: Any) -> None:
-    check_tensors(op, input=input, target=target)
-    if not input.ndim:
+    if not (isinstance(input, Variable) and isinstance(target, Variable)):
+        check_tensors(op, input=input, target=target)
+    if not input.array.ndim:
         raise ValueError(f"{op}: expected an input of shape (C,) or (N, C, …), got a 0-d tensor")
-    if input.dtype.kind != "f":
+    if input.array.dtype.kind != "f":
         raise NotImplementedError(f"{op} is not implemented for {name(input.dtype)}: use input.float()")
 
 
@@ -239,7 +241,7 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     labels = raw(target)
     if labels.dtype is not int64 or labels.shape != shape:
         labels = labels.astype(int64, copy=False).reshape(shape)
-    if type(labels) is np.ndarray and labels.size and labels.view(_UNSIGNED).max() < input.shape[1]:
+    if type(labels) is np.ndarray and labels.size and np.maximum.reduce(labels.view(_UNSIGNED), None) < input.shape[1]:
         return labels, input, not 0 <= ignore_index < input.shape[1]  # nearly always: as unsigned, -1 is very large
     wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
     if late.found(wrong, IndexError, "Target is out of bounds: a label is no class of input's, nor ignore_index"):

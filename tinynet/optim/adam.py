@@ -70,16 +70,16 @@ class Adam(Optimizer):
         return {"step": counter(), **{name: Tensor(backend(w).zeros_like(w)) for name in names}}
 
     def _update_all(self, params: list[Any], group: dict[str, Any]) -> None:
-        states = [self._begun(p, group) for p in params]
+        states = [self.state[p] or self._begun(p, group) for p in params]
         tape = recording.now.tape
         told = {} if tape is None else {"live": tape.numbers(3, params[0].dtype, lambda: _advanced(states, group))}
         counters = [state["step"].array for state in states]
+        steps = [t.item() + (tape is None) for t in counters]
         if tape is None:
-            for t in counters:
-                t.fill(t.item() + 1)
-        elif len({t.item() for t in counters}) > 1:
+            for t, step in zip(counters, steps, strict=True):
+                t.fill(step)
+        elif len({*steps}) > 1:
             recording.only_eager("Adam's parameters have taken different numbers of steps")
-        means, squares = ([state[name].array for state in states] for name in ("exp_avg", "exp_avg_sq"))
         largest = [state["max_exp_avg_sq"].array for state in states] if group["amsgrad"] else []
         beta1, beta2 = map(float, group["betas"])
         kernels.run(
@@ -87,10 +87,10 @@ class Adam(Optimizer):
             backend(params[0].array),
             [p.array for p in params],
             [p.gradient.array for p in params],
-            means,
-            squares,
+            [state["exp_avg"].array for state in states],
+            [state["exp_avg_sq"].array for state in states],
             largest,
-            [t.item() for t in counters],
+            steps,
             lr=float(group["lr"]),
             beta1=beta1,
             beta2=beta2,
@@ -102,11 +102,10 @@ class Adam(Optimizer):
         )
 
     def _begun(self, p: Any, group: dict[str, Any]) -> dict[str, Any]:
-        """The state of a parameter; zeros before its first step."""
+        """The state of a parameter before its first step: zeros."""
+        recording.only_eager("a parameter had no gradient before: Adam's means of it begin")
         state = self.state[p]
-        if not state:
-            recording.only_eager("a parameter had no gradient before: Adam's means of it begin")
-            state.update(self._new_state(p.array, group))
+        state.update(self._new_state(p.array, group))
         return state
 
 

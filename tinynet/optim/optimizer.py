@@ -126,7 +126,7 @@ class Optimizer:
         for group in self.param_groups:
             params = [p for p in group["params"] if p.gradient is not None]
             if params:
-                if writes.use(params[0].grad.array):
+                if writes.use(params[0].gradient.array):
                     warnings.warn(
                         "backward() added to the gradients of the step before: call optimizer.zero_grad() before each "
                         "backward()",
@@ -224,7 +224,7 @@ class Optimizer:
 
 def _by_device(params: list[Any]) -> list[list[Any]]:
     """The parameters, those on one device together."""
-    if all(type(p.array) is ndarray for p in params):
+    if {type(p.array) for p in params} == {ndarray}:
         return [params]
     places = dict.fromkeys(p.device for p in params)
     return [[p for p in params if p.device == place] for place in places]
