@@ -140,7 +140,8 @@ def one_by_one() -> bool:
 
 class use_kernels:
     """Prefer one backend's kernels, from now on or inside a `with`. "auto": the fastest that supports the
-    case, which also computes what a named backend does not support. ValueError for an unknown name.
+    case, which also computes what a named backend does not support. It is a setting of the process, so of all its
+    threads. ValueError for an unknown name.
 
     >>> with tn.use_kernels("reference"):
     ...     tn.softmax(tn.zeros(2), 0)

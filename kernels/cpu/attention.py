@@ -22,7 +22,7 @@ from .layout import add, flat, from_last, steps, zero
 from .matmul import starts
 from .panel import FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import scratch, workers_for
+from .threads import get_num_threads, scratch, workers_for
 from .vector import BYTES, at, lanes, load, splat, store, store_some, where
 
 BLOCK = 64  # queries; a multiple of what a register holds
@@ -214,7 +214,7 @@ def multiply_by(a, i, n, number):
 def attention(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, *, scale: float, causal: bool) -> tuple[Any, ...]:
     """p v, p = softmax(scale q kᵀ + mask); the largest score of each query, and the sum of the exponentials."""
     out, tops, sums = room_like(q, v.shape[-1]), np.empty(q.shape[:-1], q.dtype), np.empty(q.shape[:-1], q.dtype)
-    s, workers, packed = plan(q.shape, v.shape, causal, q.itemsize)
+    s, workers, packed = plan(q.shape, v.shape, causal, q.itemsize, get_num_threads())
     attend(workers, *map(matrices, (q, k, v)), *_transposed(mask, q, k), matrices(out), tops.reshape(-1),
            sums.reshape(-1), q.dtype.type(scale), scratch(workers, s.keys * BLOCK + packed, q.dtype), s)
     return out, tops, sums
@@ -225,7 +225,7 @@ def attention_grad(xp: Any, g: Any, q: Any, k: Any, v: Any, mask: Any, tops: Any
     """The gradients of q, k, v, and of the scores if they are asked for."""
     dq, dk, dv = rooms_like(q, k, v)
     ds = np.zeros((*q.shape[:-2], k.shape[-2], q.shape[-2]), q.dtype) if scores else q
-    s, workers, packed = plan(q.shape, v.shape, causal, q.itemsize)
+    s, workers, packed = plan(q.shape, v.shape, causal, q.itemsize, get_num_threads())
     attend_back(workers, *map(matrices, (g, q, k, v)), *_transposed(mask, q, k), flat(tops)[0], flat(sums)[0],
                 *map(matrices, (dq, dk, dv, ds)), int(scores), q.dtype.type(scale),
                 scratch(workers, 2 * s.keys * BLOCK + packed, q.dtype), s)
@@ -233,7 +233,7 @@ def attention_grad(xp: Any, g: Any, q: Any, k: Any, v: Any, mask: Any, tops: Any
 
 
 @functools.lru_cache(256)
-def plan(q_shape: Shape, v_shape: Shape, causal: bool, itemsize: int) -> tuple[Heads, int, int]:
+def plan(q_shape: Shape, v_shape: Shape, causal: bool, itemsize: int, threads: int) -> tuple[Heads, int, int]:
     """The sizes, how many workers, and what memory each wants for a packed block."""
     (*lead, queries, features), (keys, width) = q_shape, v_shape[-2:]
     heads, wide = math.prod(lead), 2 * BYTES // itemsize

@@ -16,7 +16,7 @@ from .functions import load_some
 from .layout import copy, ravel, steps, zero
 from .panel import FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import LINE, aligned, scratch, workers_for
+from .threads import LINE, aligned, scratch, sum_of_workers, workers_for
 from .vector import BYTES, at, lanes, splat, store_some, where
 
 BLOCK = 64  # rows
@@ -90,8 +90,8 @@ def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) 
     workers = workers_for(x.size * len(w) / 8)
     work = scratch(workers, size, x.dtype)
     gradients(workers, *(a.reshape(-1) for a in (g, x, w, g if y is None else y, dx)), work, s)
-    dw, db = (np.add.reduce(work[:, begin:begin + n], axis=0) for begin, n in ((s.weight, w.size), (s.bias, len(w))))
-    return dx if wanted[0] else None, dw.reshape(w.shape) if wanted[1] else None, db if wanted[2] else None
+    return (dx if wanted[0] else None, sum_of_workers(work, s.weight, w.shape) if wanted[1] else None,
+            sum_of_workers(work, s.bias, w.shape[:1]) if wanted[2] else None)
 
 
 @functools.lru_cache(256)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .compiler import parallel, span
 from .functions import larger, load_some
-from .layout import flat, like
+from .layout import like, memory_of
 from .threads import aligned_like, workers_for
 from .vector import lanes, splat, store_some, where
 
@@ -61,5 +61,5 @@ def add(xp: Any, a: Any, b: Any) -> Any:
 def _each(kernel: Any, *arrays: Any) -> Any:
     """What a kernel makes of arrays that lie in memory in the same order, without gaps."""
     out = aligned_like(arrays[-1])
-    kernel(workers_for(NANOSECONDS * out.size), *(flat(a)[0] for a in arrays), flat(out)[0])
+    kernel(workers_for(NANOSECONDS * out.size), *[memory_of(a) for a in arrays], memory_of(out))
     return out

@@ -18,7 +18,7 @@ from .functions import load_some, normal
 from .layout import copy, ravel, steps, zero
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
-from .threads import LINE, aligned, scratch, workers_for
+from .threads import LINE, aligned, scratch, sum_of_workers, workers_for
 from .vector import BYTES, at, lanes, store_some
 
 
@@ -133,9 +133,10 @@ def feed_forward_grad(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> tupl
     workers = workers_for(h.size * (s.inputs + s.outputs) / 4)
     work = scratch(workers, size, x.dtype)
     backward(workers, *(ravel(a) for a in (g, x, w1, h, w2)), dx.reshape(-1), work, s)
-    sums, biases = np.add.reduce(work[:, s.sums:size], axis=0), s.wide + s.outputs
-    dw1, dw2 = sums[biases:biases + w1.size], sums[biases + w1.size:]
-    return dx, dw1.reshape(w1.shape), sums[:s.wide], dw2.reshape(w2.shape), sums[s.wide:biases]
+    db2 = s.sums + s.wide
+    dw1 = db2 + s.outputs
+    return (dx, sum_of_workers(work, dw1, w1.shape), sum_of_workers(work, s.sums, (s.wide,)),
+            sum_of_workers(work, dw1 + w1.size, w2.shape), sum_of_workers(work, db2, (s.outputs,)))
 
 
 @functools.lru_cache(256)

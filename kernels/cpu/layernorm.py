@@ -15,7 +15,7 @@ from .choice import Axes
 from .compiler import jit, parallel, span
 from .functions import load_some
 from .layout import ravel, zero
-from .threads import aligned, scratch, workers_for
+from .threads import aligned, scratch, sum_of_workers, workers_for
 from .vector import at, first, fma, lanes, load, splat, store, store_some, total
 
 BLOCK = 64  # rows of which a part is summed
@@ -108,9 +108,8 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
     g, of_mean, of_var, mean, var = (ravel(a) for a in (g, of_mean, of_var, mean, var))
     gradient_of_rows(workers, g, of_mean, of_var, ravel(x), numbers(w, n, 1, x), n, x.dtype.type(eps), mean, var,
                      dx, part, sums)
-    dw, db = np.add.reduce(sums, axis=0).astype(x.dtype).reshape(2, n)
-    return (dx.reshape(x.shape), None if w is None else dw.reshape(w.shape),
-            None if b_shape is None else db.reshape(b_shape))
+    return (dx.reshape(x.shape), None if w is None else sum_of_workers(sums, 0, w.shape).astype(x.dtype),
+            None if b_shape is None else sum_of_workers(sums, n, b_shape).astype(x.dtype))
 
 
 def numbers(a: Any, n: int, otherwise: float, x: Any) -> Any:

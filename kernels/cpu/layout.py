@@ -29,6 +29,12 @@ def flat(x: Any) -> tuple[Any, tuple[int, ...]]:
     return ordered.reshape(-1), in_numbers(x.strides, x.itemsize)
 
 
+def memory_of(x: Any) -> Any:
+    """x's memory as one vector, without more."""
+    flags = x.flags
+    return x.reshape(-1) if flags.c_contiguous and flags.writeable and flags.aligned else flat(x)[0]
+
+
 @functools.lru_cache(4096)
 def from_last(strides: tuple[int, ...]) -> list[int]:
     """The axes in their order in memory: the last is the one whose neighbours lie side by side."""

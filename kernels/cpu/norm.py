@@ -214,10 +214,10 @@ def standardize_grad(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any,
                      dim: Axes, eps: float) -> Any:
     """The gradients of x, w and b."""
     dx, g = aligned_like(x), like(g, x)
-    view_g, view, out = (view_of(a, dim) for a in (g, x, dx))
+    view_g, view, out = view_of(g, dim), view_of(x, dim), view_of(dx, dim)
     workers = workers_for(2 * NANOSECONDS * x.size)
     scale, number = _numbers(w, view, 1), x.dtype.type
-    mean, var, of_mean, of_var = (ravel(a) for a in (mean, var, of_mean, of_var))
+    mean, var, of_mean, of_var = ravel(mean), ravel(var), ravel(of_mean), ravel(of_var)
     if view.ndim == 3:
         dscale, doffset = np.empty((2, len(scale)), x.dtype)
         gradient_of_runs(workers, view_g, of_mean, of_var, view, scale, mean, var, number(eps), out, dscale, doffset)

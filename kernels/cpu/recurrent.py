@@ -19,7 +19,7 @@ import numpy as np
 from ..reference.recurrent import before
 from .compiler import jit, parallel, span
 from .functions import load_some, sigmoid, tanh
-from .layout import flat, ravel, steps, zero
+from .layout import flat, ravel, steps, transpose, zero
 from .matmul import matmul, multiply
 from .panel import FROM_BIAS, FROM_C, FROM_ZERO
 from .panels import pack_panels, product
@@ -300,7 +300,10 @@ def _back_through_time(kernel: Any, of_out: Any, of_h: Any, of_c: Any, x: Any, h
 
 def _over_rows(d: Any, x: Any) -> Any:
     """dᵀ x, by way of xᵀ d: the columns of the narrower matrix are nearer to each other in memory."""
-    return matmul(np, x.T, d).T
+    product = matmul(np, x.T, d)
+    out = np.empty(product.shape[::-1], product.dtype)
+    transpose(workers_for(out.size), product.reshape(-1), 1, *product.shape, out.reshape(-1))
+    return out
 
 
 def _samples_first(x: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import math
 import os
 import sys
 import threading
@@ -21,7 +22,16 @@ LINE = 64  # bytes of the cache that are read and written together
 GRAIN = 20_000  # ns of work that are worth waking a thread for
 _count = 0  # as set; 0: as many as there are processors
 _forked = False  # from a process whose threads are not here
-_this_thread = threading.local()  # what Numba was told for the Python thread, and its work space
+
+
+class _ThisThread(threading.local):
+    """What Numba was told for the Python thread, and its work space."""
+
+    told = 0
+    scratch: dict[Any, Any] | None = None
+
+
+_this_thread = _ThisThread()
 
 
 # ---- how many
@@ -63,15 +73,18 @@ def _processors() -> int:
 
 def workers_for(nanoseconds: float) -> int:
     """How many workers should share work that would take one of them so long."""
-    return max(1, min(get_num_threads(), int(nanoseconds / GRAIN)))
+    worth = int(nanoseconds / GRAIN)
+    return 1 if worth < 2 else min(worth, _count or _default())
 
 
 # ---- by which library
 def ready() -> bool:
     """May a parallel loop run here? Starts the threads if they are not there yet."""
-    if _forked or library() == "none":
+    if _forked:
         return False
-    if getattr(_this_thread, "told", 0) != get_num_threads():
+    if _this_thread.told != (_count or _default()):
+        if library() == "none":
+            return False
         import numba
 
         numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # each Python thread has its own
@@ -154,12 +167,17 @@ def _to_line(memory: Any) -> int:
 
 def scratch(workers: int, size: int, dtype: Any, use: str = "") -> Any:
     """`size` numbers for each worker, with any values: the Python thread's own, there again at its next such call."""
-    try:
-        kept = _this_thread.scratch
-    except AttributeError:
+    kept = _this_thread.scratch
+    if kept is None:
         kept = _this_thread.scratch = {}
     size = -(-size // LINE) * LINE  # a worker never shares a line of the cache with another
     have = kept.get((use, dtype))
     if have is None or have.size < workers * size:
         have = kept[use, dtype] = aligned(workers * size, dtype)
     return have[:workers * size].reshape(workers, size)
+
+
+def sum_of_workers(work: Any, first: int, shape: tuple[int, ...]) -> Any:
+    """The sum of what the workers' memories hold from number `first` on. (An array of its own, no view: the engine may
+    keep it without a copy.)"""
+    return np.add.reduce(work[:, first:first + math.prod(shape)].reshape(-1, *shape), axis=0)

@@ -20,7 +20,8 @@ OPTIONS = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 @pytest.fixture(autouse=True)
 def as_before():
     before = threads._count
-    yield
+    with kernels.use_kernels("numba"):  # once, for all threads of a test: it is a setting of the process
+        yield
     threads._count = before
 
 
@@ -33,18 +34,17 @@ def gradients(seed=0, dtype="float32"):
 
     x, w, g = draw((8, 20, 9, 9), (33, 20, 3, 3), (8, 33, 9, 9))
     rows, slopes, w1, b1, w2, b2 = draw((600, 20), (600, 12), (50, 20), (50,), (12, 50), (12,))
-    with kernels.use_kernels("numba"):
-        out, between = kernels.run("feed_forward", np, rows, w1, b1, w2, b2)
-        return (
-            kernels.run("conv2d", np, x, w, None, **OPTIONS),
-            kernels.run("conv2d_input_grad", np, g, w, size=(9, 9), **OPTIONS),
-            kernels.run("conv2d_weight_grad", np, x, g, size=(3, 3), **OPTIONS),
-            out,
-            *kernels.run("feed_forward_grad", np, slopes, rows, w1, between, w2),
-            *kernels.run("linear_grad", np, slopes, rows, w2[:, :20].copy(), wanted=(True, True, True)),
-            *normalized(rows, rng.standard_normal(rows.shape).astype(dtype), (1,)),
-            *normalized(*(a.transpose(0, 3, 1, 2) for a in draw((8, 9, 9, 20), (8, 9, 9, 20))), (0, 2, 3)),
-        )
+    out, between = kernels.run("feed_forward", np, rows, w1, b1, w2, b2)
+    return (
+        kernels.run("conv2d", np, x, w, None, **OPTIONS),
+        kernels.run("conv2d_input_grad", np, g, w, size=(9, 9), **OPTIONS),
+        kernels.run("conv2d_weight_grad", np, x, g, size=(3, 3), **OPTIONS),
+        out,
+        *kernels.run("feed_forward_grad", np, slopes, rows, w1, between, w2),
+        *kernels.run("linear_grad", np, slopes, rows, w2[:, :20].copy(), wanted=(True, True, True)),
+        *normalized(rows, rng.standard_normal(rows.shape).astype(dtype), (1,)),
+        *normalized(*(a.transpose(0, 3, 1, 2) for a in draw((8, 9, 9, 20), (8, 9, 9, 20))), (0, 2, 3)),
+    )
 
 
 def normalized(x, g, dim):
@@ -92,6 +92,42 @@ def test_the_default_is_what_openmp_is_told(asked, found):
     assert number == (found or processors)
 
 
+def large(op):
+    """Arguments and options of a kernel that are worth more than one worker."""
+    draw = np.random.default_rng(0).standard_normal
+    q, x, w = draw((16, 4, 64, 16), "float32"), draw((8, 64, 24, 24), "float32"), draw((16, 64, 3, 3), "float32")
+    a, b, state = draw((300, 200), "float32"), draw((200, 300), "float32"), np.zeros((40, 32), "float32")
+    windows = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
+    return {
+        "attention": ((q, q, q, None), {"scale": 0.25, "causal": True}),
+        "attention_grad": ((q, q, q, q, None, *np.ones((2, 16, 4, 64), "float32")),
+                           {"scale": 0.25, "causal": True, "scores": False}),
+        "conv2d": ((x, w, None), OPTIONS),
+        "matmul": ((a, b), {}),
+        "max_pool2d": ((x,), windows),
+        "lstm": ((draw((30, 40, 32), "float32"), state, state, a[:128, :32], a[:128, 32:64]), {"reverse": False}),
+    }[op]
+
+
+@pytest.mark.parametrize("op", ["attention", "attention_grad", "conv2d", "matmul", "max_pool2d", "lstm"])
+def test_a_number_that_is_set_counts_from_the_next_call_on(op, monkeypatch):
+    parallel = pytest.importorskip("tinynet.kernels.cpu.compiler").parallel
+    arguments, options = large(op)
+    launched = []
+
+    def note(kernel, workers, *rest):
+        launched.append(workers)
+        original(kernel, workers, *rest)
+
+    original = parallel.__call__
+    monkeypatch.setattr(parallel, "__call__", note)
+    for count in (1, 2, 1, 3):
+        threads.set_num_threads(count)
+        launched.clear()
+        kernels.run(op, np, *arguments, **options)
+        assert max(launched) == count
+
+
 # ---- what they compute
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_results_are_the_same_bit_for_bit_at_one_number_of_threads(count):
@@ -118,8 +154,7 @@ def test_rows_are_added_up_in_their_order_at_any_number(columns):
     np.add.at(expected, index, g)
     for count in (1, 2, 5):
         threads.set_num_threads(count)
-        with kernels.use_kernels("numba"):
-            np.testing.assert_array_equal(kernels.run("embedding_grad", np, g, index, rows=9), expected)
+        np.testing.assert_array_equal(kernels.run("embedding_grad", np, g, index, rows=9), expected)
 
 
 def test_threads_of_python_may_compute_at_once():
@@ -145,6 +180,7 @@ from tinynet.kernels.cpu import threads
 sys.path.insert(0, os.path.dirname({here!r}))
 from test_threads import gradients, same
 threads.set_num_threads(2)
+kernels.use_kernels("numba")
 {before}
 child = os.fork()
 if not child:

@@ -16,7 +16,7 @@ from tinynet.autograd.variable import Variable, raw
 from tinynet.device import backend
 from tinynet.dtypes import float16, float32, name
 from tinynet.ops._dims import WIDE, Dims, Shape, count, total
-from tinynet.ops._primitive import primitive
+from tinynet.ops._primitive import primitive, shape_of
 from tinynet.ops.activation import check_float
 from tinynet.ops.elementwise import cast, rsqrt
 from tinynet.ops.inplace import overwrite
@@ -66,7 +66,8 @@ def _standardize_rule(g: Any, wanted: list[bool], input: Any, weight: Any, bias_
     if not isinstance(of_out, Variable):  # one pass for all three; what follows is for derivatives of derivatives
         dx, dw, db = kernels.run("standardize_grad", backend(input), of_out, of_mean, of_var, input, w, mean, var,
                                  b_shape=b_shape if wanted[2] else None, dim=dim, eps=eps)
-        return [dx, dw if dw is None else dw.reshape(weight.shape), db if db is None else db.reshape(bias_shape)]
+        shapes = shape_of(weight), bias_shape
+        return [dx, *(a if a is None or a.shape == s else a.reshape(s) for a, s in zip((dw, db), shapes, strict=True))]
     n, rstd, centred = count(input.shape, dim) or math.nan, rsqrt(var + eps), input - mean
     dx = dw = db = None
     if wanted[0]:
