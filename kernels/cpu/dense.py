@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .compiler import jit, parallel, span
 from .functions import load_some
 from .layout import copy, ravel, steps, zero

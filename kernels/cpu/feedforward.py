@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .activation import SCALE
 from .compiler import jit, parallel, span
 from .dense import BLOCK, take
