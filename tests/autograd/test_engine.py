@@ -350,3 +350,25 @@ def test_a_cast_to_integers_ends_the_history():
 def test_what_is_no_tensor_is_refused(f):
     with pytest.raises(TypeError, match=r"must be Tensor|missing required"):
         f([1.0, 2.0])
+
+
+def centred(x):
+    """Layer norm of the rows of x, of plain ops."""
+    away = x - x.mean(1, keepdim=True)
+    return away / ((away * away).mean(1, keepdim=True) + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("loss", [lambda y: (y**3).sum(), lambda y: (y * tn.arange(12.0).reshape(3, 4).double()).sum()],
+                         ids=["of y and of the moments", "of the moments alone"])
+def test_gradients_of_hidden_outputs_meet_that_of_the_one_that_is_shown(loss):
+    found = []
+    for norm in (centred, lambda x: tn.nn.functional.layer_norm(x, (4,))):
+        x = tn.tensor([[1.0, 2, 4, 3], [0, -1, 5, 2], [3, 3, 1, 0]], dtype=tn.float64, requires_grad=True)
+        y, hooked = norm(x), []
+        y.retain_grad()
+        y.register_hook(lambda g, hooked=hooked: hooked.append(g.detach().clone()))
+        (g,) = tn.autograd.grad(loss(y), x, create_graph=True)
+        (g * g).sum().backward()
+        found.append((x.grad, y.grad if y.grad is not None else tn.zeros_like(y), hooked[0]))
+    for plain, fused in zip(*found, strict=True):
+        np.testing.assert_allclose(plain.detach().numpy(), fused.detach().numpy(), rtol=1e-9, atol=1e-9)

@@ -33,6 +33,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     fresh: set[Place] = set()  # places whose gradient is an array nobody else holds: it may be added to in place
     found: dict[Place, Any] = {}
     hidden: dict[Place, list[Any]] = {}  # the gradients of a node's hidden outputs: when a derivative is differentiated
+    unused: set[Place] = set()  # nodes of which only those have a gradient
     anomaly = modes.anomaly
     outside, modes.record = modes.record, recorder() if create_graph else None
     try:
@@ -41,10 +42,10 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                 g = gradients.pop(place, None)
                 if g is None:
                     continue
-                if place.hooks:
+                if place.hooks and place not in unused:
                     g = run_hooks(place, g)
                     fresh.discard(place)
-                if wanted is not None and place in wanted:
+                if wanted is not None and place in wanted and place not in unused:
                     found[place] = g
                     if needed is not None and not any(p in needed for p in place.inputs):
                         continue  # its own rules are not called, so what they saved stays
@@ -54,7 +55,7 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                         receive(place, g, place in fresh)
                     continue
                 if kind is Pick:
-                    gather(place, g, gradients, hidden)
+                    gather(place, g, gradients, hidden, unused)
                     continue
                 op, args, out, options = place.op, place.args, place.out, place.options
                 if args is None or create_graph or writes.last > place.seq:
@@ -96,7 +97,8 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
     return found
 
 
-def gather(pick: Pick, g: Any, gradients: dict[Place, Any], hidden: dict[Place, list[Any]]) -> None:
+def gather(pick: Pick, g: Any, gradients: dict[Place, Any], hidden: dict[Place, list[Any]],
+           unused: set[Place]) -> None:
     """Put the gradient of one output beside those of the node's others."""
     node = pick.node
     if not node.op.lone:
@@ -106,6 +108,7 @@ def gather(pick: Pick, g: Any, gradients: dict[Place, Any], hidden: dict[Place, 
     hidden.setdefault(node, list(node.op.unused))[pick.index - 1] = g
     if node not in gradients:
         gradients[node] = zeros(node.shape, node.dtype, g)
+        unused.add(node)
 
 
 def plus(a: Any, b: Any) -> Any:

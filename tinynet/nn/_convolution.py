@@ -6,7 +6,7 @@ from typing import Any
 
 from tinynet.nn import init
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter, check_sizes
+from tinynet.nn.parameter import Parameter, check_sizes, member
 from tinynet.ops.conv import numbers
 from tinynet.ops.create import empty
 
@@ -17,8 +17,8 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class Convolution(Module):
     """A kernel that slides along the last axes of its input; its numbers checked, its parameters drawn."""
 
-    weight: Parameter
-    bias: Parameter | None
+    weight: Parameter = member()
+    bias: Parameter | None = member()
     _axes: int  # how many axes it slides along
 
     def __init__(

@@ -8,7 +8,7 @@ from tinynet.autograd.modes import no_grad
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter, check_sizes
+from tinynet.nn.parameter import Parameter, check_sizes, member
 from tinynet.ops.create import empty
 from tinynet.ops.lookup import no_sparse, padding_row
 from tinynet.tensor import Tensor
@@ -24,7 +24,7 @@ class Embedding(Module):
              [0., 0., 0.]]], grad_fn=<EmbeddingBackward0>)
     """
 
-    weight: Parameter
+    weight: Parameter = member()
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter, check_sizes
+from tinynet.nn.parameter import Parameter, check_sizes, member
 from tinynet.ops.create import empty
 from tinynet.tensor import Tensor
 
@@ -21,8 +21,8 @@ class Linear(Module):
     (128, 30)
     """
 
-    weight: Parameter
-    bias: Parameter | None
+    weight: Parameter = member()
+    bias: Parameter | None = member()
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None

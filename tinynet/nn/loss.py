@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
+from tinynet.nn.parameter import member
 from tinynet.ops.loss import older_words
 from tinynet.tensor import Tensor
 
 
 class _Loss(Module):
-    weight: Tensor | None
+    weight: Tensor | None = member()
 
     def __init__(self, size_average: bool | None, reduce: bool | None, reduction: str) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from tinynet.dtypes import int64
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
-from tinynet.nn.parameter import Parameter, check_sizes
+from tinynet.nn.parameter import Parameter, check_sizes, member
 from tinynet.ops.create import empty, ones, zeros
 from tinynet.ops.inplace import overwrite
 from tinynet.tensor import Tensor
@@ -20,8 +20,8 @@ from tinynet.tensor import Tensor
 class _Affine(Module):
     """weight and bias of one shape, that start from ones and zeros; None if they are not wanted."""
 
-    weight: Parameter | None
-    bias: Parameter | None
+    weight: Parameter | None = member()
+    bias: Parameter | None = member()
 
     def _register(self, shape: int | tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any) -> None:
         for name, wanted in (("weight", weight), ("bias", weight and bias)):
@@ -37,9 +37,9 @@ class _Affine(Module):
 
 # ---- with the moments of each channel, and running ones
 class _ChannelNorm(_Affine):
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    running_mean: Tensor | None = member()
+    running_var: Tensor | None = member()
+    num_batches_tracked: Tensor | None = member()
     _ndims: tuple[int, int]  # the numbers of axes an input may have
 
     def __init__(
