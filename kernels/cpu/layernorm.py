@@ -24,14 +24,14 @@ BLOCK = 64  # rows of which a part is summed
 @parallel
 def standardize_rows(worker, workers, x, scale, offset, n, eps, y, mean, var):
     """y = (x - mean) / √(var + ε) · scale + offset for rows of n, and mean and var."""
-    nothing, share, whole = splat(x, 0), x.dtype.type(1) / x.dtype.type(n), n // lanes(x) * lanes(x)
+    nothing, whole = splat(x, 0), n // lanes(x) * lanes(x)
     for row in span(worker, workers, len(mean)):
         here, there, sums, squares = at(x, row * n), at(y, row * n), nothing, nothing
         for k in range(0, whole, lanes(x)):
             sums = sums + load(here, k)
         if whole < n:
             sums = sums + load_some(here, whole, n - whole)
-        mean[row] = total(sums) * share
+        mean[row] = total(sums) / n  # in double precision: a multiple of 1 / n in single would be a digit off
         middle = splat(x, mean[row])
         for k in range(0, whole, lanes(x)):
             centred = load(here, k) - middle
@@ -39,7 +39,7 @@ def standardize_rows(worker, workers, x, scale, offset, n, eps, y, mean, var):
         if whole < n:
             centred = first(load_some(here, whole, n - whole) - middle, n - whole)
             squares = fma(centred, centred, squares)
-        var[row] = total(squares) * share
+        var[row] = total(squares) / n
         rstd = splat(x, x.dtype.type(1) / math.sqrt(var[row] + eps))
         for k in range(0, whole, lanes(x)):
             store(there, k, fma((load(here, k) - middle) * rstd, load(scale, k), load(offset, k)))

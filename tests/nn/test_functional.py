@@ -43,3 +43,12 @@ def test_errors_of_linear():
         F.linear(tn.tensor(1.0), w)
     with pytest.raises(RuntimeError, match=re.escape("weight (out, in)")):
         F.linear(tn.zeros(64, 128), tn.zeros(2, 10, 128))
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize("n", [7, 49, 100, 769])
+def test_rows_of_one_number_are_normalized_to_nothing(n, backend):
+    """Their mean is that number to the last digit: what is left over would be magnified by 1 / √eps."""
+    x = tn.full((3, n), 12345.0)
+    with tn.use_kernels(backend):
+        assert not F.layer_norm(x, (n,)).any()

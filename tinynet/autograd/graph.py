@@ -1,9 +1,9 @@
 """The graph that a forward pass leaves behind.
 
 A *place* is where a gradient gathers: a Leaf, a Node, or one output (Pick) of a node that has several; if all but the
-first are hidden (the op is `lone`), that one's place is the node. A tensor that
-requires grad points to its place; a place points to the places of its inputs and to the arrays its rules named. Nothing
-points from a place back to a tensor, so there are no cycles: when the last tensor dies, the graph dies with it.
+first are hidden (the op is `lone`), the first one's place is the node. A tensor that requires grad points to its place;
+a place points to the places of its inputs and to the arrays its rules named. Nothing points from a place back to a
+tensor, so there are no cycles: when the last tensor dies, the graph dies with it.
 """
 from __future__ import annotations
 
