@@ -109,11 +109,12 @@ def attend_back(worker, workers, g: Matrices, q: Matrices, k: Matrices, v: Matri
                    slopes, rows)
             for c in range(0, count, size):
                 top, total = load_some(tops, of_query + c, count - c), load_some(sums, of_query + c, count - c)
-                gradients(probs, slopes, c, min(seen, first + c + size) if s.causal else seen, seen, top, total)
+                gradients(probs, slopes, c, min(seen, first + c + size) if s.causal else seen, seen, top, total,
+                          1 if with_ds else scale)
             if with_ds:
                 for key in range(seen):
                     add(slopes, key * BLOCK, at(ds.memory, ds.starts[head] + key * ds.down + first), 0, count)
-            multiply_by(slopes, 0, seen * BLOCK, scale)
+                multiply_by(slopes, 0, seen * BLOCK, scale)
             mix(count, s.features, first, seen, s.causal, slopes, ones, rows, keys, k.down,
                 at(dq.memory, dq.starts[head] + first * dq.down), dq.down, at(dq.rows, 0))
             add_mixed(count, s.features, first, seen, s.causal, slopes, ones, rows, queries, q.down,
@@ -188,16 +189,16 @@ def exponentials(p, c, n, seen):
 
 
 @jit
-def gradients(p, d, c, n, seen, top, total):
+def gradients(p, d, c, n, seen, top, total, scale):
     """For a register of queries: scores become the probabilities p, and the gradients d of these those of the scores,
-    p (d - Σ p d)."""
+    p (d - Σ p d), times scale."""
     share, mean, nothing = 1 / total, splat(p, 0), splat(p, 0)
     for i in range(c, c + n * BLOCK, BLOCK):
         e = exp(load(p, i) - top) * share
         mean = mean + e * load(d, i)
         store(p, i, e)
     for i in range(c, c + n * BLOCK, BLOCK):
-        store(d, i, load(p, i) * (load(d, i) - mean))
+        store(d, i, load(p, i) * (load(d, i) - mean) * scale)
     for i in range(c + n * BLOCK, c + seen * BLOCK, BLOCK):
         store(p, i, nothing)
         store(d, i, nothing)
