@@ -40,7 +40,7 @@ def standardize_rows(worker, workers, x, scale, offset, n, eps, y, mean, var):
             centred = first(load_some(here, whole, n - whole) - middle, n - whole)
             squares = fma(centred, centred, squares)
         var[row] = total(squares) / n
-        rstd = splat(x, x.dtype.type(1) / math.sqrt(var[row] + eps))
+        rstd = splat(x, 1 / math.sqrt(var[row] + eps))
         for k in range(0, whole, lanes(x)):
             store(there, k, fma((load(here, k) - middle) * rstd, load(scale, k), load(offset, k)))
         if whole < n:
@@ -54,19 +54,19 @@ def gradient_of_rows(worker, workers, g, of_mean, of_var, x, scale, n, eps, mean
     """dx = direct + (x - mean) · slope + constant, for direct = g · scale · rstd; sums[worker]: those of g (x - mean)
     rstd over the worker's rows, then those of g."""
     nothing, share, mine, added = splat(x, 0), span(worker, workers, len(mean)), at(part[worker], 0), sums[worker]
-    whole, one, size = n // lanes(x) * lanes(x), x.dtype.type(1), x.dtype.type(n)
+    whole = n // lanes(x) * lanes(x)
     zero(added, 0, 2 * n)
     for start in range(share.start, share.stop, BLOCK):
         zero(mine, 0, 2 * n)
         for row in range(start, min(start + BLOCK, share.stop)):
             here, slopes, there = at(x, row * n), at(g, row * n), at(dx, row * n)
-            middle, r, both = splat(x, mean[row]), one / math.sqrt(var[row] + eps), (nothing, nothing)
+            middle, r, both = splat(x, mean[row]), 1 / math.sqrt(var[row] + eps), (nothing, nothing)
             for k in range(0, whole, lanes(x)):
                 both = _sum_up(here, slopes, scale, mine, n, k, lanes(x), middle, r, both)
             if whole < n:
                 both = _sum_up(here, slopes, scale, mine, n, whole, n - whole, middle, r, both)
-            slope = splat(x, (of_var[row] + of_var[row] - r * r * r * total(both[1])) / size)
-            constant = splat(x, (of_mean[row] - r * total(both[0])) / size)
+            slope = splat(x, (2 * of_var[row] - r * r * r * total(both[1])) / n)
+            constant = splat(x, (of_mean[row] - r * total(both[0])) / n)
             for k in range(0, whole, lanes(x)):
                 direct = load(slopes, k) * load(scale, k)
                 store(there, k, fma(load(here, k) - middle, slope, fma(direct, splat(x, r), constant)))

@@ -319,7 +319,7 @@ def one_over_root(typing, x):
             everywhere = ir.Constant(ir.IntType(x.lanes), -1)
             return call(builder, "llvm.x86.avx512.rsqrt14.ps.512", x.llvm, *arguments, arguments[0], everywhere)
         root = call(builder, f"llvm.sqrt.{suffix(x)}", x.llvm, *arguments)
-        return builder.fdiv(constant(x.llvm, 1.0), root)
+        return builder.fdiv(constant(x.llvm, 1.0), root, flags=("nsz",))  # else an estimate, -∞ for a very small x
     return x(x), generate
 
 

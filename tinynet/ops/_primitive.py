@@ -230,8 +230,9 @@ class Primitive:
     def operator(self) -> Callable[..., Any]:
         """This op as a plain function of one or two tensors: the common case (NumPy, one dtype, no options) in a
         straight line, everything else by __call__. The same forward, the same node. (NumPy computes with its scalars
-        several times faster than with arrays that have no axes.)"""
-        op, plans, asarray, differentiable = self, self.plans, np.asarray, bool(self.written)
+        several times faster than with arrays that have no axes; but who watches a forward, or writes one, gets arrays.)
+        """
+        op, plans, forward, asarray, differentiable = self, self.plans, self.forward, np.asarray, bool(self.written)
 
         def unary(a: Any) -> Any:
             x, p = a.array, a.place
@@ -240,7 +241,7 @@ class Primitive:
             record = modes.record if p is not None and differentiable else None
             if record is not None and record is not Node:
                 return op(a)
-            out = op.forward(np, x if x.ndim else x[()])
+            out = op.forward(np, x) if x.ndim or op.forward is not forward else forward(np, x[()])
             out = out if type(out) is ndarray else asarray(out)
             if record is None:
                 return Variable.public(out)
@@ -265,7 +266,10 @@ class Primitive:
             if record is not None and record is not Node:
                 return op(a, b)
             try:
-                out = op.forward(np, x, y) if x.ndim else op.forward(np, x[()], y[()] if type(y) is ndarray else y)
+                if x.ndim or op.forward is not forward:
+                    out = op.forward(np, x, y)
+                else:
+                    out = forward(np, x[()], y[()] if type(y) is ndarray else y)
             except ValueError as e:
                 raise op._explain(e, (a, b), [x, y], {}) from None
             out = out if type(out) is ndarray else asarray(out)
