@@ -158,9 +158,10 @@ class Value(Variable):
         >>> tn.tensor([2.5]).item()
         2.5
         """
-        if self.array.size != 1:
-            raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
-        return self._read().item()
+        a = self.array
+        if a.size != 1:
+            raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar")
+        return a.item() if type(a) is np.ndarray else self._read().item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers.

@@ -27,19 +27,19 @@ def _function(module: str, op: str) -> Any:
 
 def _twin(op: str, where: str | Callable[..., str], supports: Callable[..., Any], worth: Callable[..., Any]) -> None:
     """Register the function of the name `op` in a module here, whose name is `where`, or depends on the case."""
-    if isinstance(where, str):
-        def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
-            return _function(where, op)(xp, *arrays, **options)
-    else:
-        def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
-            return _function(where(*arrays, **options), op)(xp, *arrays, **options)
+    def compute(xp: Any, *arrays: Any, **options: Any) -> Any:
+        function = _function(where if isinstance(where, str) else where(*arrays, **options), op)
+        if isinstance(where, str):
+            register(function)  # from now on it is called itself
+        return function(xp, *arrays, **options)
 
     def how(xp: Any, *arrays: Any, **options: Any) -> str:
         found = _module(where if isinstance(where, str) else where(*arrays, **options))
         return f"{found.__name__}: {found.__doc__.splitlines()[0]}"
 
     compute.__name__ = op
-    kernel("numba", supports, worth, how, choice.numba_is_there)(compute)
+    register = kernel("numba", supports, worth, how, choice.numba_is_there)
+    register(compute)
 
 
 _twin("conv2d", choice.conv2d_module, choice.floats, choice.large_conv2d)

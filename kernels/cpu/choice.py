@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .. import LARGE
 from ..windows import Pair, Windows
@@ -141,7 +142,7 @@ def parameters(xp: Any, *lists: Any, **options: Any) -> Answer:
         return f"takes arrays of NumPy's, float32 or float64, not {dtype}"
     for arrays in lists:
         for a in arrays:
-            if type(a) is np.ndarray:
+            if type(a) is ndarray:
                 if a.dtype is not dtype or not a.flags.c_contiguous:
                     return "takes parameters of one dtype, without gaps in memory"
             elif type(a) is not float:

@@ -16,7 +16,7 @@ def matmul(xp: Any, a: Any, b: Any) -> Any:
 @kernel("reference", ufuncs=True)
 def linear(xp: Any, x: Any, w: Any, b: Any = None, *, relu: bool = False) -> Any:
     """y[n, o] = b[o] + Σ_i x[n, i] w[o, i]; relu: max(y, 0). x (N, I), w (O, I), b (O,)."""
-    y = xp.matmul(x, w.T)
+    y = xp.dot(x, w.T)  # of matrices the same as matmul, and quicker to start
     if b is not None:
         y += b
     return xp.maximum(y, 0, out=y) if relu else y
@@ -28,7 +28,7 @@ def linear_grad(xp: Any, g: Any, x: Any, w: Any, y: Any = None, *, wanted: Any) 
     max(0, output), which is y."""
     if y is not None:
         g = xp.where(y <= 0, g.dtype.type(0), g)
-    return (xp.matmul(g, w) if wanted[0] else None, xp.matmul(g.T, x) if wanted[1] else None,
+    return (xp.dot(g, w) if wanted[0] else None, xp.dot(g.T, x) if wanted[1] else None,
             xp.add.reduce(g, axis=0) if wanted[2] else None)
 
 

@@ -49,7 +49,7 @@ numbers = st.sampled_from([0.0, 0.1, 0.9])
 def case_adam(draw, make):
     ws = make(-2, 2)
     largest = make(0, 1) if draw(st.booleans()) else []
-    steps = [draw(st.integers(1, 9)) for _ in ws]
+    steps = [float(draw(st.integers(1, 9))) for _ in ws]
     options = {name: draw(numbers) for name in ("lr", "beta1", "beta2", "weight_decay")}
     options |= {name: draw(st.booleans()) for name in ("decoupled", "maximize")}
     return (ws, make(-2, 2), make(-2, 2), make(0, 1), largest, steps), {"eps": 0.1, **options}

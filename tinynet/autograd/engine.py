@@ -82,7 +82,8 @@ def walk(seeds: dict[Place, Any], wanted: set[Place] | None, create_graph: bool,
                     before = gradients.get(p)
                     if before is None:
                         gradients[p] = gi
-                        if type(p) is Leaf and gi is not g and not several and op.pure and raw(gi).base is None:
+                        made = type(p) is Leaf and gi is not g and not several and op.pure
+                        if made and (gi if type(gi) is ndarray else raw(gi)).base is None:
                             fresh.add(p)  # the rule made it, and it is no view
                     elif p in fresh and not create_graph:
                         before += gi
@@ -132,13 +133,15 @@ def receive(leaf: Leaf, g: Any, fresh: bool) -> None:
     if tensor is None:
         return
     kept = tensor.gradient
-    if isinstance(g, Variable):  # create_graph
+    if kept is None and type(g) is ndarray:  # nearly always
+        tensor.gradient = Variable.public(g if fresh else g.copy())
+    elif isinstance(g, Variable):  # create_graph
         if kept is not None:
             tensor.gradient = kept + g
         else:
             tensor.gradient = g if fresh else wrap(g.array.copy(), g.place)
     elif kept is None:
-        tensor.gradient = wrap(g if fresh else g.copy() if type(g) is ndarray else backend(g).array(g))
+        tensor.gradient = wrap(g if fresh else backend(g).array(g))
     elif kept.place is None and writeable(kept.array):
         kept.array += g
         writes.add(kept.array)
@@ -219,8 +222,8 @@ def seed(outputs: Sequence[Variable], cotangents: Sequence[Any], create_graph: b
                                    f"{list(y.array.shape)}: reduce it first (.sum(), .mean()) or pass a gradient of "
                                    f"that shape")
             shape, dtype = y.array.shape, y.array.dtype
-            c = wrap(np.array(1, dtype).reshape(shape) if type(y.array) is ndarray else
-                     backend(y.array).ones(shape, dtype))
+            c = np.array(1, dtype).reshape(shape) if type(y.array) is ndarray else backend(y.array).ones(shape, dtype)
+            c = wrap(c) if create_graph else c
         elif not isinstance(c, Variable):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(c).__name__}")
         elif c.array.shape != y.array.shape:
@@ -228,7 +231,7 @@ def seed(outputs: Sequence[Variable], cotangents: Sequence[Any], create_graph: b
                                f"output[{k}] has a shape of {list(y.array.shape)}")
         elif c.array.dtype != y.array.dtype:
             c = wrap(c.array.astype(y.array.dtype)) if c.place is None else c.to(y.array.dtype)  # type: ignore[attr-defined]
-        c = c if create_graph else c.array
+        c = c if create_graph else raw(c)
         seeds[y.place] = c if y.place not in seeds else seeds[y.place] + c
     return seeds
 

@@ -122,7 +122,7 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last module's output."""
-        layers, k = [*self], 0
+        layers, k = [*self._modules.values()], 0
         while k < len(layers):
             count, compute = together(layers, k, input)
             input, k = compute(input), k + count

@@ -36,11 +36,11 @@ def together(layers: Sequence[Module], first: int, input: Any) -> tuple[int, Cal
     if not _next_is(layers, first + 1, ReLU):
         return 1, head
     weight, bias = head.weight, head.bias
-    if not _unhooked(head) or not isinstance(input, Tensor) or input.dtype is not weight.dtype:
+    if not _unhooked(head) or not isinstance(input, Tensor) or input.array.dtype is not weight.array.dtype:
         return 1, head
     arguments = (weight,) if bias is None else (weight, bias)
     if kind is Linear:
-        fits = input.ndim > 0 and input.shape[-1] == head.in_features
+        fits = input.array.ndim > 0 and input.array.shape[-1] == head.in_features
         return (2, lambda x: linear_relu(x, *arguments)) if fits else (1, head)
     if not _conv_fits(head, input):
         return 1, head

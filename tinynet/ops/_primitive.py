@@ -133,7 +133,7 @@ class Primitive:
 
     # ---- running
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if len(args) > self.most or not options.keys() <= self.options.keys():
+        if len(args) > self.most or (options and not options.keys() <= self.options.keys()):
             args, options = self._sort_out(args, options)
         arrays: list[Any] = []
         places: list[Any] = []
@@ -223,7 +223,10 @@ class Primitive:
         kinds, kept_outs = self.plans.get(key) or self.plan(key)
         if kinds is None:
             return arrays, kept_outs
-        kept: Any = [x if kind == 2 else shape_of(x) if kind else None for x, kind in zip(arrays, kinds)]  # noqa: B905
+        kept = arrays[:]
+        for k, kind in enumerate(kinds):
+            if kind != 2:
+                kept[k] = shape_of(kept[k]) if kind else None
         return kept if kept_outs or 2 in kinds else tuple(kept), kept_outs
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import kernels
-from tinynet.autograd.variable import Variable
+from tinynet.autograd.variable import Variable, raw
 from tinynet.device import backend
 from tinynet.errors import check_tensor
 from tinynet.ops._primitive import from_plain, primitive
@@ -93,30 +93,30 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> tn.nn.functional.linear(tn.tensor([1., 2.]), tn.tensor([[1., 0.], [0., 1.], [1., 1.]]))
     tensor([1., 2., 3.])
     """
-    check_linear(input, weight, bias)
-    if weight.ndim == 2 and (bias is None or bias.shape == weight.shape[:1]):
-        return linear_(input, weight) if bias is None else linear_(input, weight, bias)
+    x, w, b = raw(input), raw(weight), raw(bias)
+    check_linear(x, w, b)
+    if w.ndim == 2 and (b is None or b.shape == w.shape[:1]):
+        return linear_(input, weight) if b is None else linear_(input, weight, bias)
     out = matmul(input, weight.T)
     return out if bias is None else out + bias
 
 
-def check_linear(input: Any, weight: Any, bias: Any) -> None:
-    """RuntimeError unless the arguments of a linear layer fit one another."""
-    check_tensor("linear", input)
-    if weight.ndim not in (1, 2) or not input.ndim:
-        raise RuntimeError(f"linear: expected input (…, in) and weight (out, in), got {input.shape} "
-                           f"and {weight.shape}")
-    n, out = weight.shape[-1], weight.shape[:-1]
-    if input.shape[-1] == n and all(t is None or t.dtype == input.dtype for t in (weight, bias)) and (
-            bias is None or not out or bias.shape[-1:] in ((), (1,), out)):
+def check_linear(x: Any, w: Any, b: Any) -> None:
+    """RuntimeError unless the arrays of a linear layer, its input, weight and bias, fit one another."""
+    check_tensor("linear", x)
+    if w.ndim not in (1, 2) or not x.ndim:
+        raise RuntimeError(f"linear: expected input (…, in) and weight (out, in), got {x.shape} and {w.shape}")
+    n, out = w.shape[-1], w.shape[:-1]
+    if x.shape[-1] == n and w.dtype == x.dtype and (
+            b is None or (b.dtype == x.dtype and (not out or b.shape[-1:] in ((), (1,), out)))):
         return
     layer = f"linear {n}→{out[0] if out else 1}"
-    if input.shape[-1] != n:
-        raise RuntimeError(f"{layer}: expected (…, {n}), got {input.shape}. The last axis of the "
-                           f"input must have in_features = {n} elements: flatten() or reshape() it, or "
-                           f"change in_features to {input.shape[-1]}.")
-    for what, t in (("weight", weight), ("bias", bias)):
-        if t is not None and t.dtype != input.dtype:
-            raise RuntimeError(f"{layer}: input and {what} must have the same dtype, but got {input.dtype} "
-                               f"and {t.dtype}; convert one with .to(dtype)")
-    raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {bias.shape}")
+    if x.shape[-1] != n:
+        raise RuntimeError(f"{layer}: expected (…, {n}), got {x.shape}. The last axis of the input must have "
+                           f"in_features = {n} elements: flatten() or reshape() it, or change in_features to "
+                           f"{x.shape[-1]}.")
+    for what, a in (("weight", w), ("bias", b)):
+        if a is not None and a.dtype != x.dtype:
+            raise RuntimeError(f"{layer}: input and {what} must have the same dtype, but got {x.dtype} and {a.dtype}; "
+                               f"convert one with .to(dtype)")
+    raise RuntimeError(f"{layer}: expected a bias of shape ({out[0]},), got {b.shape}")

@@ -95,9 +95,10 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     _check_scores("cross_entropy", input, target)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    classes = input.shape[min(1, input.ndim - 1)]
+    shape = input.array.shape
+    classes = shape[1] if len(shape) > 1 else shape[0]
     _check_weight(weight, classes)
-    if target.shape == input.shape:
+    if target.array.shape == shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     labels, scores, all_count = _check_labels(input, target, weight, ignore_index)
     if all_count and reduction == "mean" and weight is None and not label_smoothing:
@@ -211,15 +212,16 @@ def _check_weight(weight: Any, classes: int) -> None:
 
 
 def _label_shape(input: Any) -> tuple[int, ...]:
-    shape = input.shape
+    shape = input.array.shape
     return shape[:1] + shape[2:] if len(shape) > 1 else ()
 
 
 def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, bool]:
     """The labels (N, …) as a raw array, the scores (N, C, …) that belong to them, and whether it is known, and quickly,
     that none of them is to be ignored."""
-    shape, wanted = target.shape, _label_shape(input)
-    if input.ndim == 1 and shape in ((), (1,)):
+    labels = target.array
+    shape, wanted = labels.shape, _label_shape(input)
+    if not wanted and shape in ((), (1,)):
         input, shape, wanted = input.reshape((1, -1)), (1,), (1,)
     if len(shape) != len(wanted):
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported: an input of shape "
@@ -229,7 +231,7 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     if shape != wanted:
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(shape)}): the "
                            f"labels must have shape {wanted}")
-    if target.dtype is not int64 and target.dtype not in (int64, uint8):
+    if labels.dtype is not int64 and labels.dtype not in (int64, uint8):
         raise RuntimeError(f"expected scalar type Long or Byte for labels but got {name(target.dtype)}: use "
                            f"target.long() (probabilities would have the input's shape, {input.shape})")
     if weight is not None and weight.dtype != input.dtype:
@@ -238,18 +240,19 @@ def _check_labels(input: Any, target: Any, weight: Any, ignore_index: int) -> tu
     if weight is not None and weight.requires_grad:
         raise RuntimeError("the loss of labels is not differentiable with respect to argument 'weight': use "
                            "weight.detach()")
-    labels = raw(target)
     if labels.dtype is not int64 or labels.shape != shape:
         labels = labels.astype(int64, copy=False).reshape(shape)
-    if type(labels) is np.ndarray and labels.size and np.maximum.reduce(labels.view(_UNSIGNED), None) < input.shape[1]:
-        return labels, input, not 0 <= ignore_index < input.shape[1]  # nearly always: as unsigned, -1 is very large
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= input.shape[1]))
+    classes = input.array.shape[1]
+    if type(labels) is np.ndarray and labels.size:
+        unsigned = labels.view(_UNSIGNED)  # then -1 is very large
+        if unsigned.item(unsigned.argmax()) < classes:  # nearly always
+            return labels, input, not 0 <= ignore_index < classes
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
     if late.found(wrong, IndexError, "Target is out of bounds: a label is no class of input's, nor ignore_index"):
         at = tuple(int(k[0]) for k in wrong.nonzero())
         place = f"target[{', '.join(map(str, at))}]" if target.ndim else "target"
-        raise IndexError(f"Target {labels[at]} is out of bounds: {place} must be in [0, {input.shape[1]}), "
-                         f"as input {input.shape} has {input.shape[1]} classes, or be "
-                         f"ignore_index={ignore_index}")
+        raise IndexError(f"Target {labels[at]} is out of bounds: {place} must be in [0, {classes}), as input "
+                         f"{input.shape} has {classes} classes, or be ignore_index={ignore_index}")
     return labels, input, False
 
 

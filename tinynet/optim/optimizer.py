@@ -111,7 +111,8 @@ class Optimizer:
     # ---- the step
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, before the next backward()."""
-        clear_grads(chain.from_iterable(group["params"] for group in self.param_groups), set_to_none)
+        for group in self.param_groups:
+            clear_grads(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. closure computes the gradients anew; its loss is
