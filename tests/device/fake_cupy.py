@@ -47,6 +47,7 @@ _TABLE = """
     clip: a a_min a_max out
     concatenate: tup axis out dtype casting
     diagonal: a offset axis1 axis2
+    dot: a b out
     empty: shape dtype order
     empty_like: prototype dtype order subok shape
     expand_dims: a axis
@@ -106,7 +107,7 @@ PARAMETERS = {"max": "axis out keepdims", "min": "axis out keepdims", "sum": "ax
               "astype": "dtype order casting subok copy", "copy": "order", "argmax": "axis out dtype keepdims",
               "argmin": "axis out dtype keepdims"}  # fmt: skip
 WAITS = {"argwhere", "nonzero", "unique", "bincount", "array_equal"}  # CuPy must know how long the result is
-BLAS = {"matmul", "einsum"}
+BLAS = {"dot", "matmul", "einsum"}
 ADDABLE = ("int32", "float16", "float32", "float64", "uint32", "uint64")  # atomicAdd has no others
 
 
