@@ -162,6 +162,16 @@ def test_a_gradient_the_rule_made_is_kept_uncopied(own_primitive):
     assert a.grad.array is made[0]
 
 
+def test_a_gradient_of_images_lies_in_memory_as_they_do():
+    """Kernels hand over images with channels last; .grad has rows, and memory of its own."""
+    x = tn.randn(2, 8, 20, 20, requires_grad=True)
+    g = tn.arange(2 * 20 * 20 * 8.0).reshape(2, 20, 20, 8).permute(0, 3, 1, 2)
+    y = tn.cat([x])  # its rule hands g on
+    y.backward(g)
+    assert x.grad.array.flags.c_contiguous and not g.array.flags.c_contiguous
+    assert not np.shares_memory(x.grad.array, g.array) and tn.equal(x.grad, g)
+
+
 def test_a_rule_that_gives_another_shape_is_named(own_primitive):
     def shrinks(xp, a):
         return a * 2
