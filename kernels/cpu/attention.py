@@ -158,6 +158,7 @@ def add_mixed(count, width, first, seen, causal, p, ones, rows, q, q_down, out, 
 
 @jit
 def add_mask(mask, mask_down, out, count, seen):
+    """out[key] += the mask's numbers for `count` queries, for each key of the first `seen`."""
     for key in range(seen):
         add(mask, key * mask_down, out, key * BLOCK, count)
 

@@ -83,6 +83,7 @@ def labelled(xp: Any, x: Any, labels: Any) -> Answer:
 
 
 def labelled_slopes(xp: Any, g: Any, p: Any, labels: Any) -> Answer:
+    """The gradient of a loss, probabilities, and a class for each sample."""
     return labelled(xp, p, labels)
 
 
@@ -131,6 +132,7 @@ def attended(xp: Any, q: Any, k: Any, v: Any, mask: Any = None, **options: Any) 
 
 
 def attended_back(xp: Any, g: Any, q: Any, k: Any, v: Any, mask: Any, *arrays: Any, **options: Any) -> Answer:
+    """The same, and the gradient of what was attended to."""
     answer = floats(xp, g, *arrays)
     return attended(xp, q, k, v, mask) if answer is True else answer
 
@@ -170,10 +172,12 @@ def along_rows(ndim: int, dim: Axes) -> bool:
 
 
 def norm_module(x: Any, w: Any, b: Any, *, dim: Axes, eps: float) -> str:
+    """"layernorm" if the last axes are normalized, else "norm"."""
     return "layernorm" if along_rows(x.ndim, dim) else "norm"
 
 
 def norm_grad_module(g: Any, of_mean: Any, of_var: Any, x: Any, *arrays: Any, dim: Axes, **options: Any) -> str:
+    """The same, of the gradients."""
     return "layernorm" if along_rows(x.ndim, dim) else "norm"
 
 
@@ -224,15 +228,18 @@ def normalized(xp: Any, g: Any, of_mean: Any, of_var: Any, x: Any, w: Any, mean:
 
 # ---- what is worth starting them for: that costs as much as a few NumPy functions cost
 def always(*arrays: Any, **options: Any) -> Answer:
+    """However little there is to do."""
     return True
 
 
 @functools.lru_cache(4096)
 def enough(what: str, count: int, least: int) -> Answer:
+    """Are there as many of `what` as are worth it? If not, how many would be."""
     return count >= least or f"{count:,} {what} are too few to gain by: {least:,} are enough"
 
 
 def many_numbers(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
+    """In the first array."""
     return enough("numbers", x.size, 4_096)
 
 
@@ -247,18 +254,22 @@ def many_pixels(xp: Any, g: Any, *, size: Pair, **options: Any) -> Answer:
 
 
 def many_scores(xp: Any, x: Any, *arrays: Any, **options: Any) -> Answer:
+    """To take a softmax or a loss of."""
     return enough("scores", x.size, 512)
 
 
 def many_slopes(xp: Any, g: Any, p: Any, *arrays: Any, **options: Any) -> Answer:
+    """Of as many scores."""
     return many_scores(xp, p)
 
 
 def many_products(count: int, least: int = 65_536) -> Answer:
+    """Multiplications, of a convolution or a walk through time."""
     return enough("multiplications", count, least)
 
 
 def thick_matrices(xp: Any, a: Any, b: Any) -> Answer:
+    """Matrices whose product is large, and neither of which is a few rows or columns."""
     return _thick(a.shape[-2], b.shape[-1], a.size * b.shape[-1])
 
 
@@ -272,10 +283,12 @@ def _thick(rows: int, columns: int, products: int) -> Answer:
 
 
 def thick_rows(xp: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Answer:
+    """The same, of a linear layer."""
     return _thick(len(x), len(w), x.size * len(w))
 
 
 def thick_slopes(xp: Any, g: Any, x: Any, w: Any, y: Any = None, **options: Any) -> Answer:
+    """The same, of a linear layer's gradients."""
     return _thick(len(g), w.shape[1], g.size * w.shape[1])
 
 
@@ -291,11 +304,13 @@ def small_layers(xp: Any, x: Any, *weights: Any) -> Answer:
 
 
 def small_layers_back(xp: Any, g: Any, x: Any, w1: Any, h: Any, w2: Any) -> Answer:
+    """The same, of their gradients."""
     return small_layers(xp, x, w1, w2)
 
 
 def large_conv2d(xp: Any, x: Any, w: Any, b: Any = None, *, stride: Pair, padding: Pair, dilation: Pair,
                  **options: Any) -> Answer:
+    """Each place of a window multiplies a filter."""
     return many_products(len(x) * windows(x.shape[2:], w.shape[2:], stride, padding, dilation) * w.size)
 
 
@@ -307,22 +322,27 @@ def windows(image: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair
 
 
 def large_input_grad(xp: Any, g: Any, w: Any, **options: Any) -> Answer:
+    """Each output's gradient multiplies a filter."""
     return many_products(g.size // len(w) * w.size)
 
 
 def large_weight_grad(xp: Any, x: Any, g: Any, *, size: Pair, groups: int, **options: Any) -> Answer:
+    """Each output's gradient multiplies the pixels of its window."""
     return many_products(g.size * (x.shape[1] // groups) * math.prod(size))
 
 
 def large_fused_grad(xp: Any, g: Any, y: Any, x: Any, w: Any, **options: Any) -> Answer:
+    """The same, of a convolution with ReLU."""
     return many_products(y.size * w[0].size)
 
 
 def many_scores_of_heads(xp: Any, q: Any, k: Any, *arrays: Any, **options: Any) -> Answer:
+    """One for each query with each key."""
     return enough("scores", q.size // q.shape[-1] * k.shape[-2], 1_024)
 
 
 def many_scores_of_heads_back(xp: Any, g: Any, q: Any, k: Any, *arrays: Any, **options: Any) -> Answer:
+    """The same, of their gradients."""
     return many_scores_of_heads(xp, q, k)
 
 
@@ -332,11 +352,13 @@ def long_walk(xp: Any, x: Any, h: Any, *arrays: Any, **options: Any) -> Answer:
 
 
 def long_walk_back(xp: Any, of_out: Any, of_h: Any, *arrays: Any, **options: Any) -> Answer:
+    """The same, backward."""
     return long_walk(xp, of_out, of_h)
 
 
 # ---- which module computes a convolution
 def conv2d_module(x: Any, w: Any, b: Any = None, *, groups: int, **options: Any) -> str:
+    """"depthwise", "winograd" or "narrow" for the shapes that they are for, else "conv"."""
     if _depthwise(groups, w.shape[1], len(w)):
         return "depthwise"
     if _in_tiles(x, w.shape, groups=groups, **options):
@@ -358,6 +380,7 @@ def input_grad_module(g: Any, w: Any, *, size: Pair, stride: Pair, padding: Pair
 
 
 def weight_grad_module(x: Any, g: Any, *, size: Pair, groups: int, **options: Any) -> str:
+    """The same, of the gradient of the filters; there is no "narrow" one."""
     if _depthwise(groups, x.shape[1] // groups, g.shape[1]):
         return "depthwise"
     shape = g.shape[1], x.shape[1] // groups, *size
@@ -365,15 +388,18 @@ def weight_grad_module(x: Any, g: Any, *, size: Pair, groups: int, **options: An
 
 
 def fused_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
+    """The same, of a convolution with ReLU."""
     module = conv2d_module(x, w, b, **options)
     return "fused" if module in ("conv", "narrow") else module
 
 
 def pooled_module(x: Any, w: Any, b: Any = None, **options: Any) -> str:
+    """The same, of a convolution with ReLU and 2 x 2 max pooling."""
     return "winograd" if _in_tiles(x, w.shape, **options) else "fused"
 
 
 def fused_grad_module(g: Any, y: Any, x: Any, w: Any, **options: Any) -> str:
+    """The same, of the gradients of both."""
     return "winograd" if _in_tiles(x, w.shape, **options) else "fused"
 
 

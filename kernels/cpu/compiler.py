@@ -262,6 +262,7 @@ def call_task(typing, task, worker, workers, address):
 
 
 def side_by_side(task, workers, address):
+    """Call the task at an address for each worker, all at once."""
     for worker in numba.prange(workers):
         call_task(task, worker, workers, address)
 

@@ -31,12 +31,14 @@ class Part(JITCodeLibrary):
     """The code of one function, and the list of its own parts."""
 
     def add_linking_library(self, library: Any) -> None:
+        """Note a part, and its parts; nothing is linked yet."""
         self._linking_libraries += [library, *library._linking_libraries]
 
     def _optimize_functions(self, module: Any) -> None:
         pass
 
     def finalize(self) -> None:
+        """Done: without the optimisation that Numba would begin here, as it is the whole that is optimised."""
         self._finalized = True
 
     def modules(self) -> list[Any]:
@@ -48,6 +50,7 @@ class Steps(CompilerBase):
     """Those of Numba's steps from Python to LLVM that kernels need."""
 
     def define_pipelines(self) -> list[Any]:
+        """The steps, in their order."""
         steps = PassManager("kernel")
         for step in (TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA, NopythonTypeInference,
                      PreLowerStripPhis, IRLegalization, NativeLowering, NoPythonBackend):

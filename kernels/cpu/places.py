@@ -16,42 +16,50 @@ PLACES = 16  # of a tile
 # ---- the matrices, for four numbers in a row: here numbers are vectors
 @jit
 def BT(x0, x1, x2, x3):
+    """Bᵀ x: four pixels in a row to the four places of a tile."""
     return x0 - x2, x1 + x2, x2 - x1, x1 - x3
 
 
 @jit
 def B(x0, x1, x2, x3):
+    """B x: the gradients of four places to those of four pixels."""
     return x0, x1 - x2 + x3, x1 + x2 - x0, splat(x3, 0) - x3
 
 
 @jit
 def AT(x0, x1, x2, x3):
+    """Aᵀ x: four places to two outputs."""
     return x0 + x1 + x2, x1 - x2 - x3
 
 
 @jit
 def A(x0, x1):
+    """A x: the gradients of two outputs to those of four places."""
     return x0, x0 + x1, x0 - x1, splat(x1, 0) - x1
 
 
 @jit
 def G(x0, x1, x2):
+    """G x: three numbers of a filter to four places."""
     return x0, (x0 + x2 + x1) * 0.5, (x0 + x2 - x1) * 0.5, x2
 
 
 @jit
 def GT(x0, x1, x2, x3):
+    """Gᵀ x: the gradients of four places to those of three numbers of a filter."""
     return x0 + (x1 + x2) * 0.5, (x1 - x2) * 0.5, (x1 + x2) * 0.5 + x3
 
 
 # ---- and for squares of them, in memory
 @jit
 def load_four(x, i, step):
+    """The vectors at x[i], x[i + step], …"""
     return load(x, i), load(x, i + step), load(x, i + 2 * step), load(x, i + 3 * step)
 
 
 @jit
 def store_four(x, i, step, four):
+    """x[i], x[i + step], … = four vectors"""
     store(x, i, four[0])
     store(x, i + step, four[1])
     store(x, i + 2 * step, four[2])
@@ -84,6 +92,7 @@ def places_to_inputs(places, step, channels, x, row, pixel):
 
 @jit
 def add_four(x, i, step, four):
+    """x[i], x[i + step], … += four vectors"""
     store(x, i, load(x, i) + four[0])
     store(x, i + step, load(x, i + step) + four[1])
     store(x, i + 2 * step, load(x, i + 2 * step) + four[2])

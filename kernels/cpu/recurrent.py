@@ -139,6 +139,8 @@ def lstm_step(x, i, r, j, h, c, k, out, cells, o, n):
 
 @jit
 def lstm_step_grad(gates, i, cells, before, of_out, o, dh, dc, k, dx, dr, n):
+    """Before their sigmoids and tanh, with dh for of_out + dh, and dc for dc + dh o (1 - tanh²(c')):
+    di = dc g i (1 - i), df = dc c f (1 - f), dg = dc i (1 - g²), do = dh tanh(c') o (1 - o); and of c, dc f."""
     for m in range(0, n, lanes(gates)):
         some = n - m
         enter, forget = load_some(gates, i + m, some), load_some(gates, i + n + m, some)
@@ -174,6 +176,9 @@ def gru_step(x, i, r, j, h, c, k, out, news, o, n):
 
 @jit
 def gru_step_grad(gates, i, news, before, of_out, o, dh, dc, k, dx, dr, n):
+    """Before their sigmoids and tanh, with dh for of_out + dh, and r for what the state gives the new one:
+    d_update = dh (h - new) u (1 - u), d_new = dh (1 - u) (1 - new²), d_reset = d_new r reset (1 - reset); of r,
+    d_new reset; and of h, beside what comes through the gates, dh u."""
     for m in range(0, n, lanes(gates)):
         some = n - m
         reset, update = load_some(gates, i + m, some), load_some(gates, i + n + m, some)
@@ -200,6 +205,7 @@ def tanh_step(x, i, r, j, h, c, k, out, kept, o, n):
 
 @jit
 def tanh_step_grad(out, i, kept, before, of_out, o, dh, dc, k, dx, dr, n):
+    """(of_out + dh) (1 - h²)"""
     for m in range(0, n, lanes(out)):
         some, h = n - m, load_some(out, o + m, n - m)
         store_some(dx, o + m, (load_some(of_out, o + m, some) + load_some(dh, k + m, some)) * (1 - h * h), some)
@@ -217,6 +223,7 @@ def relu_step(x, i, r, j, h, c, k, out, kept, o, n):
 
 @jit
 def relu_step_grad(out, i, kept, before, of_out, o, dh, dc, k, dx, dr, n):
+    """of_out + dh where h > 0; NaN lets it pass."""
     for m in range(0, n, lanes(out)):
         some, zeros = n - m, splat(out, 0)
         of_h = load_some(of_out, o + m, some) + load_some(dh, k + m, some)

@@ -239,6 +239,7 @@ def rooms(work, worker, s):
 
 
 def memory(workers: int, s: Tiles) -> Any:
+    """The workers' memory for such rooms."""
     return scratch(workers, PLACES * (s.inputs + s.outputs + max(s.c, s.o)), np.dtype("float32"))
 
 

@@ -48,6 +48,7 @@ class Library:
         self.image = self.code.tn_image()
 
     def places(self, addresses: Sequence[int]) -> list[report.Place]:
+        """Where in the source these addresses of its code are."""
         return report.places(self.path, self.image, addresses, self.source.file)
 
     def shared_arrays(self) -> list[tuple[str, int, int]]:

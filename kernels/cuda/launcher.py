@@ -80,6 +80,8 @@ def checked(xp: Any, here: int | None, kernel: str, argument: Argument, value: A
 
 
 def array_of(xp: Any, here: int | None, kernel: str, argument: Argument, value: Any) -> Any:
+    """An array for a pointer, or None: of the declared dtype, contiguous unless it comes with its strides (`Strided`),
+    writeable if the kernel writes it, and on the kernel's device. TypeError or ValueError if not."""
     told = isinstance(value, Strided)
     value = value.array if told else value
     if value is None:
@@ -105,6 +107,8 @@ RANGES = {code: (int(np.iinfo(code).min), int(np.iinfo(code).max)) for code in "
 
 
 def number_of(kernel: str, argument: Argument, value: Any) -> Any:
+    """A number for an argument by value: of the declared kind, and within its dtype. TypeError or OverflowError if
+    not."""
     kind, code = argument.dtype.kind, argument.dtype.char
     if type(value) is int and code == "i" and -(2**31) <= value < 2**31:  # the most frequent case
         return value
@@ -128,6 +132,8 @@ def function_on_card(source: Source, name: str, device: int) -> Any:
 
 def launch_on_card(xp: Any, source: Source, kernel: Kernel, sizes: Sequence[int], shared: int,
                    values: Sequence[tuple[Argument, Any]]) -> None:
+    """Start a kernel on the current device and stream. sizes: of the grid, then of a block; shared: bytes of dynamic
+    shared memory."""
     function = function_on_card(source, kernel.name, xp.cuda.runtime.getDevice())
     if shared > 48 << 10 and function.max_dynamic_shared_size_bytes < shared:
         function.max_dynamic_shared_size_bytes = shared

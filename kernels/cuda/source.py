@@ -62,6 +62,7 @@ class Source:
         return int(text) if text.isdigit() else self.constants.get(text)
 
     def kernel(self, name: str, bounds: str, arguments: str, structs: dict[str, str]) -> Kernel:
+        """A kernel from the text of its declaration; its arguments are listed, or the fields of one struct."""
         parts = [part.strip() for part in arguments.split(",") if part.strip()]
         whole = WORDS.sub("", parts[0]).split() if len(parts) == 1 else []
         if whole and whole[0] in structs:

@@ -23,6 +23,7 @@ class _Mask:
         setattr(module, self.name, self.masked(module))
 
     def masked(self, module: Module) -> Tensor:
+        """mask · original, the parameter as it is used."""
         return getattr(module, f"{self.name}_mask") * getattr(module, f"{self.name}_orig")
 
 
